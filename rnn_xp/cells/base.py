@@ -1,0 +1,104 @@
+"""What a cell is: one or more pairs of pure pointwise functions.
+
+At each step the sequence engine adds up, for every gate, its input part ``W_ih x + b`` and its recurrent part
+``W_hh operand``, and calls the pairs one after the other. All planes that a pair sees are (H, B): units by samples.
+
+    forward(a, s_prev, *, xp)            -> (result, kept)
+        a        the pre-activations of the gates that it reads, in order; then the recurrent parts of its gates `apart`
+        s_prev   the state before the step
+        result   the new state; or, if another pair follows, that pair's operand
+        kept     the planes that the derivative will need, in the order of `keeps`
+
+    backward(d_result, kept, s_prev, s, *, xp) -> (d_a, d_s_prev)
+        d_result the gradient of what forward returned, in the same form
+        s        the state after the step
+        d_a      the gradients of `a`, in the order of `a`
+        d_s_prev the gradient through s_prev where forward read it itself; None in a field that it did not read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rnn_xp.typing import Array
+
+
+class State(NamedTuple):
+    """The state of a cell whose output is all that it remembers."""
+
+    h: Array
+
+
+class Pair(NamedTuple):
+    """A pointwise function, its derivative, and which gates they read.
+
+    Parameters
+    ----------
+    forward, backward : functions
+        As the module describes.
+    reads : tuple of str
+        The gates whose pre-activations `forward` receives.
+    multiplies : tuple of str, optional
+        The gates whose recurrent part is a product with this pair's operand; `reads`, unless another pair reads them. The
+        first pair's operand is h, that of the next what the pair before it returned.
+    apart : tuple of str
+        Those of the last gates whose recurrent part ``W_hh operand + b_hh`` comes by itself, not added to the input part.
+    keeps : tuple of str
+        The names of the planes in `kept`.
+    """
+
+    forward: Callable[..., tuple[Any, tuple[Array, ...]]]
+    backward: Callable[..., tuple[tuple[Array, ...], Any]]
+    reads: tuple[str, ...]
+    multiplies: tuple[str, ...] | None = None
+    apart: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+
+
+class Cell(NamedTuple):
+    """A recurrent cell: everything that distinguishes it from another one.
+
+    Parameters
+    ----------
+    name : str
+        How files call it.
+    pairs : tuple of Pair
+    state : type
+        A NamedTuple class whose first field, ``h``, is the output.
+    projectable : bool
+        Whether ``weight_hr`` may stand between the cell's output and h: true only of a cell that reads h through its
+        products alone.
+    """
+
+    name: str
+    pairs: tuple[Pair, ...]
+    state: Any = State
+    projectable: bool = False
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The row blocks of the weights, in order."""
+        return tuple(gate for pair in self.pairs for gate in pair.reads)
+
+
+def check(cell: Any) -> Cell:
+    """Return `cell` if its pairs fit together."""
+    if not isinstance(cell, Cell):
+        msg = f"`cell` must be a rnn_xp.Cell; got {type(cell).__name__}."
+        raise TypeError(msg)
+    if not cell.pairs or getattr(cell.state, "_fields", ("",))[0] != "h":
+        msg = f"`cell` must have at least one pair and a NamedTuple `state` whose first field is h; got {cell}."
+        raise ValueError(msg)
+    multiplied = tuple(g for pair in cell.pairs for g in (pair.reads if pair.multiplies is None else pair.multiplies))
+    if len(set(cell.gates)) != len(cell.gates) or multiplied != cell.gates:
+        msg = f"the pairs of `cell` must read and multiply every gate once, in one order; got {cell.gates} and {multiplied}."
+        raise ValueError(msg)
+    for pair in cell.pairs:
+        if pair.apart and (pair.multiplies or pair.reads)[-len(pair.apart) :] != pair.apart:
+            msg = f"`apart` must be the last gates that the pair multiplies; got {pair.apart} of {pair.multiplies or pair.reads}."
+            raise ValueError(msg)
+        if pair.apart and pair.reads[-len(pair.apart) :] != pair.apart:
+            msg = f"`apart` must be the last gates that the pair reads; got {pair.apart} of {pair.reads}."
+            raise ValueError(msg)
+    return cell

@@ -1,0 +1,47 @@
+"""LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000); gates i, f, g, o as in PyTorch and cuDNN."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rnn_xp.cells.base import Cell, Pair
+from rnn_xp.functional import sigmoid
+from rnn_xp.typing import Array, Namespace
+
+Planes = tuple[Array, ...]
+
+
+class State(NamedTuple):
+    """The output h and the memory c."""
+
+    h: Array
+    c: Array
+
+
+def forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:
+    """Return c = f c_prev + i g and h = o tanh(c)."""
+    i, f, g, o = sigmoid(a[0], xp=xp), sigmoid(a[1], xp=xp), xp.tanh(a[2]), sigmoid(a[3], xp=xp)
+    c = f * s_prev.c + i * g
+    tanh_c = xp.tanh(c)
+    return State(o * tanh_c, c), (i, f, g, o, tanh_c)
+
+
+def backward(
+    d_s: State, kept: Planes, s_prev: State, s: State, *, xp: Namespace  # noqa: ARG001
+) -> tuple[Planes, tuple[None, Array]]:
+    """Return the gradients of the four pre-activations, and of c_prev."""
+    i, f, g, o, tanh_c = kept
+    d_c = d_s.c + d_s.h * o * (1.0 - tanh_c * tanh_c)
+    d_i = d_c * g * i * (1.0 - i)
+    d_f = d_c * s_prev.c * f * (1.0 - f)
+    d_g = d_c * i * (1.0 - g * g)
+    d_o = d_s.h * tanh_c * o * (1.0 - o)
+    return (d_i, d_f, d_g, d_o), (None, d_c * f)
+
+
+LSTM = Cell(
+    "lstm",
+    (Pair(forward, backward, reads=("i", "f", "g", "o"), keeps=("i", "f", "g", "o", "tanh_c")),),
+    state=State,
+    projectable=True,
+)

@@ -1,0 +1,93 @@
+"""Pointwise functions and losses from logits; every ``*_forward`` stands beside its ``*_backward``.
+
+The losses share one shape rule. `y` (..., K) are the outputs of the model, and the loss of a step is the mean over its K
+components; what is returned, (...), has one loss per step, to be weighted and summed by the caller.
+"""
+
+from __future__ import annotations
+
+from rnn_xp.typing import Array, Namespace
+
+
+def sigmoid(x: Array, *, xp: Namespace) -> Array:
+    """Return 1 / (1 + exp(-x)), written with tanh so that it neither overflows nor changes the dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sigmoid(np.asarray([0.0, 1000.0]), xp=np)
+    array([0.5, 1. ])
+    """
+    y: Array = 0.5 * xp.tanh(0.5 * x) + 0.5
+    return y
+
+
+def softmax(x: Array, *, xp: Namespace) -> Array:
+    """Return exp(x) / sum(exp(x)) over the last axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.asarray([1000.0, 1000.0]), xp=np)
+    array([0.5, 0.5])
+    """
+    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    p: Array = e / xp.sum(e, axis=-1, keepdims=True)
+    return p
+
+
+def one_hot(index: Array, size: int, dtype_of: Array, *, xp: Namespace) -> Array:
+    """Return (..., size), 1 where the last axis equals `index` (...) and 0 elsewhere, in the dtype of `dtype_of`."""
+    places = xp.arange(size, dtype=index.dtype, device=index.device)
+    hot: Array = xp.astype(index[..., None] == places, dtype_of.dtype)
+    return hot
+
+
+def cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return -log softmax(y)[target] (...) and the probabilities (..., K); `target` (...) holds classes 0..K-1."""
+    shifted = y - xp.max(y, axis=-1, keepdims=True)
+    e = xp.exp(shifted)
+    total = xp.sum(e, axis=-1, keepdims=True)
+    chosen = xp.sum(shifted * one_hot(target, y.shape[-1], y, xp=xp), axis=-1)
+    return xp.log(total[..., 0]) - chosen, e / total
+
+
+def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namespace) -> Array:
+    """Return d_y (..., K) from d_loss (...) and what forward kept."""
+    return d_loss[..., None] * (p - one_hot(target, p.shape[-1], p, xp=xp))
+
+
+def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the mean over K of -log sigmoid(y) where target is 1 and -log sigmoid(-y) where it is 0; target (..., K)."""
+    # log(1 + exp(y)) - y * target, in the form that overflows nowhere
+    loss = xp.maximum(y, 0.0 * y) + xp.log1p(xp.exp(-xp.abs(y))) - y * target
+    return xp.mean(loss, axis=-1), y
+
+
+def binary_cross_entropy_backward(d_loss: Array, y: Array, target: Array, *, xp: Namespace) -> Array:
+    """Return d_y (..., K)."""
+    return (d_loss / y.shape[-1])[..., None] * (sigmoid(y, xp=xp) - target)
+
+
+def squared_error_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the mean over K of (y - target)^2, and y - target; target (..., K)."""
+    e = y - target
+    return xp.mean(e * e, axis=-1), e
+
+
+def squared_error_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    """Return d_y (..., K)."""
+    return (d_loss * (2.0 / e.shape[-1]))[..., None] * e
+
+
+def huber_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return the mean over K of e^2 / 2 where |e| <= 1 and |e| - 1/2 beyond (Huber 1964), with e = y - target (..., K)."""
+    e = y - target
+    inner = xp.minimum(xp.abs(e), xp.ones_like(e))
+    return xp.mean(inner * (xp.abs(e) - 0.5 * inner), axis=-1), e
+
+
+def huber_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+    """Return d_y (..., K)."""
+    one = xp.ones_like(e)
+    return (d_loss / e.shape[-1])[..., None] * xp.minimum(xp.maximum(e, -one), one)

@@ -1,0 +1,214 @@
+"""What every layer is: an immutable description with one interface.
+
+`forward` and `backward` are the public face: they find the namespace, check what came, and hand on to `run` and
+`run_back`, which check nothing. A layer without state has the state ().
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import rnn_xp.sequence as engine
+from rnn_xp import checks, tree
+from rnn_xp.backend import Backend, namespace
+from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
+from rnn_xp.random import Rng
+from rnn_xp.typing import Array, Namespace, Tree
+
+
+class Signal(NamedTuple):
+    """What flows between two layers of a model."""
+
+    kind: str  # "tokens" (T, B), "steps" (T, B, size) or "vector" (B, size)
+    size: int | None  # features
+    reverse: int = 0  # of these, the last ones, which run against time
+
+
+class Tape(NamedTuple):
+    """What `Layer.backward` needs from `Layer.forward`."""
+
+    kept: Any  # what the layer's own run kept
+    shape: tuple[int, ...]  # of y
+    valid: engine.Valid | None
+
+
+class Layer(ABC):
+    """A differentiable map with parameters and, perhaps, a state."""
+
+    streams = 0
+    """How many independent dropout masks it draws."""
+
+    # what a layer tells of itself
+
+    @abstractmethod
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Return this layer fitted to what comes in (None: anything), and what goes out."""
+
+    def spec(self) -> Tree:
+        """Return the tree of its parameters' shapes and roles."""
+        return ()
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that build it again, as JSON values, with its type."""
+        names = inspect.signature(type(self)).parameters
+        return {"type": type(self).__name__, **{name: getattr(self, name) for name in names}}
+
+    def __repr__(self) -> str:
+        """Write the call that builds it, without what stands at its default."""
+        signature = inspect.signature(type(self)).parameters
+        shown = []
+        for name, value in self.config().items():
+            if name == "type" or value == signature[name].default:
+                continue
+            plain = signature[name].default is inspect.Parameter.empty
+            shown.append(str(value) if plain else f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def init(
+        self, backend: Backend, seed: int = 0, init: str | Initializer = "pytorch"
+    ) -> Tree:
+        """Draw parameters on the host and move them to the backend.
+
+        Parameters
+        ----------
+        backend : Backend
+        seed : int
+            The same seed gives the same parameters on every backend.
+        init : {"pytorch", "glorot", "orthogonal", "tutorial"} or Initializer
+
+        Returns
+        -------
+        params : tree of arrays, in the backend's dtype
+        """
+        rng = generator(seed)
+        initializer = resolve(init)
+
+        def one(spec: Spec) -> Array:
+            return backend.asarray(draw(initializer, spec, rng))
+
+        return tree.map(one, self.spec())
+
+    # the public face
+
+    def forward(
+        self,
+        params: Tree,
+        x: Array,
+        state_0: Tree | None = None,
+        lengths: Sequence[int] | None = None,
+        rng: Rng | None = None,
+    ) -> tuple[Array, Tree, Any]:
+        """Compute the outputs, the last state and the tape that `backward` reads.
+
+        Parameters
+        ----------
+        params : tree
+            As `init` returns it.
+        x : array
+            (T, B, D), time-major, in the dtype of the parameters; tokens (T, B) are integers.
+        state_0 : tree, optional
+            The initial state, in the form of the last one; zero by default.
+        lengths : list or host integer array (B,), optional
+            Valid steps of every sequence, in any order. Past them y is 0, the state is carried, and what x holds is ignored.
+        rng : Rng, optional
+            The key of the dropout masks; without it nothing is dropped.
+
+        Returns
+        -------
+        y, state_T, tape
+        """
+        xp = namespace(params=tree.leaves(params), x=x, state_0=tree.leaves(state_0))
+        self.check_params(params)
+        self.check(params, x, xp=xp)
+        if state_0 is not None:
+            self.check_state(params, state_0, x.shape[1])
+        valid = None
+        if lengths is not None:
+            steps, batch = x.shape[:2]
+            valid = engine.valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
+            x = blank(x, valid, xp=xp)
+        y, state_T, kept = self.run(params, x, state_0, valid, None if rng is None else Rng(*rng), xp=xp)
+        return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
+
+    def backward(
+        self, params: Tree, tape: Any, d_y: Array, d_state_T: Tree | None = None, need_d_x: bool = True
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Return the derivatives of ``sum(y * d_y) + sum(state_T * d_state_T)``.
+
+        Parameters
+        ----------
+        params, tape
+            Those of `forward`.
+        d_y : array
+            Like y; ignored past the end of a sequence.
+        d_state_T : tree, optional
+            Like state_T; zero by default.
+        need_d_x : bool
+            Without it, d_x is None.
+
+        Returns
+        -------
+        d_params, d_x, d_state_0
+            In the form of params, x and state_0. The gradient of integer tokens is None.
+        """
+        xp = namespace(params=tree.leaves(params), d_y=d_y, d_state_T=tree.leaves(d_state_T))
+        self.check_params(params)
+        checks.shape("d_y", d_y, ", ".join("TBK"[3 - len(tape.shape) :]), tape.shape)
+        self.check_dtype("d_y", params, d_y)
+        if d_state_T is not None:
+            self.check_state(params, d_state_T, tape.shape[-2], "d_state_T")
+        d_y = blank(d_y, tape.valid, xp=xp) if d_y.ndim == 3 else d_y
+        d_params, d_x, d_state_0 = self.run_back(params, tape.kept, d_y, d_state_T, need_d_x, xp=xp)
+        return d_params, d_x, d_state_0
+
+    def check_params(self, params: Tree) -> None:
+        """Raise unless `params` has the form that `init` gives."""
+        wanted = {name: spec.shape for name, spec in tree.named_leaves(self.spec())}
+        came = {name: tuple(leaf.shape) for name, leaf in tree.named_leaves(params)}
+        if came != wanted:
+            wrong = sorted(name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name))
+            told = "; ".join(f"{name} {wanted.get(name, 'absent')}, got {came.get(name, 'absent')}" for name in wrong[:4])
+            msg = f"`params` must be those of {self!r}, as its init returns them: {told}."
+            raise ValueError(msg)
+
+    def check_dtype(self, name: str, params: Tree, array: Array) -> None:
+        """Raise unless `array` has the dtype of the parameters."""
+        leaves = tree.leaves(params)
+        if leaves:
+            checks.dtype(name, array, leaves[0].dtype, "Convert it with backend.asarray.")
+
+    # what a layer implements
+
+    @abstractmethod
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
+        """Raise unless `forward` can take this x."""
+
+    def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:  # noqa: ARG002
+        """Raise unless `state` is one of this layer for a batch of that size."""
+        if state != ():
+            msg = f"`{name}` must be None or (): {type(self).__name__} has no state; got {type(state).__name__}."
+            raise TypeError(msg)
+
+    @abstractmethod
+    def run(
+        self, params: Tree, x: Array, state_0: Tree | None, valid: engine.Valid | None, rng: Rng | None, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        """Do the work of `forward`, on an x finite in its padding; the third result is what `run_back` needs."""
+
+    @abstractmethod
+    def run_back(
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Do the work of `backward`, on a d_y that is 0 in its padding."""
+
+
+def blank(x: Array, valid: engine.Valid | None, *, xp: Namespace) -> Array:
+    """Return x (T, B, D) or (T, B) with 0 in the padding, whatever stood there."""
+    if valid is None:
+        return x
+    mask = valid.mask[:, :, None] if x.ndim == 3 else valid.mask
+    blanked: Array = xp.where(mask, x, xp.zeros((), dtype=x.dtype, device=x.device))
+    return blanked

@@ -1,0 +1,199 @@
+"""From the steps of a sequence to one vector; and dropout."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnn_xp import checks
+from rnn_xp.layers.base import Layer, Signal
+from rnn_xp.layers.recurrent import drop
+from rnn_xp.random import Rng, keep_mask
+from rnn_xp.sequence import Valid
+from rnn_xp.typing import Array, Namespace, Tree
+
+
+@dataclass(frozen=True, repr=False)
+class _Pooling(Layer):
+    """A layer that takes (T, B, D) and gives (B, D); a sequence of length 0 gives 0."""
+
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Take steps, give a vector."""
+        if signal is not None and signal.kind != "steps":
+            msg = f"{self!r} takes steps; what comes in is {signal.kind} of {signal.size}."
+            raise ValueError(msg)
+        return self, Signal("vector", None if signal is None else signal.size)
+
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
+        """Raise unless x is (T, B, D) with at least one step."""
+        checks.shape("x", x, "T, B, D", (None, None, None))
+        if x.shape[0] == 0:
+            msg = "`x` must have at least one step to pool; got T = 0."
+            raise ValueError(msg)
+
+    def run(
+        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
+    ) -> tuple[Array, Tree, Any]:
+        """Pool; keep the shape of x, the padding and what the pooling needs."""
+        y, kept = self.pool(x, valid, xp=xp)
+        return y, (), (x.shape, valid, kept)
+
+    def run_back(
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Spread the gradient over the steps it came from."""
+        shape, valid, chosen = kept
+        return (), self.spread(d_y, shape, valid, chosen, xp=xp) if need_d_x else None, ()
+
+    @abstractmethod
+    def pool(self, x: Array, valid: Valid | None, *, xp: Namespace) -> tuple[Array, Any]:
+        """Return y (B, D) and what `spread` needs."""
+
+    @abstractmethod
+    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:
+        """Return d_x (T, B, D)."""
+
+
+@dataclass(frozen=True, repr=False)
+class LastStep(_Pooling):
+    """The step at which each direction has read everything: the last valid one, and the first one of the reverse direction.
+
+    Parameters
+    ----------
+    reverse_size : int
+        How many of the last features run against time. In a `Sequential` it is read off the layer before.
+    """
+
+    reverse_size: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the argument."""
+        object.__setattr__(self, "reverse_size", checks.integer("reverse_size", self.reverse_size, 0))
+
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Note which features run against time."""
+        _, out = super().connect(signal)
+        return self if signal is None else replace(self, reverse_size=signal.reverse), out
+
+    def pool(self, x: Array, valid: Valid | None, *, xp: Namespace) -> tuple[Array, Any]:
+        """Choose one step for each half."""
+        forward = x.shape[2] - self.reverse_size
+        last = None if valid is None else _last(valid, xp=xp)
+        if last is None:
+            y = x[x.shape[0] - 1, :, :forward]
+        else:
+            y = xp.sum(xp.where(last, x[:, :, :forward], _zero(x, xp=xp)), axis=0)
+        if self.reverse_size:
+            y = xp.concat([y, x[0, :, forward:]], axis=1)
+        return xp.asarray(y, copy=True), last
+
+    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:  # noqa: ARG002
+        """Put each half's gradient at its step."""
+        forward = shape[2] - self.reverse_size
+        d_x: Array = xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
+        if kept is None:
+            d_x[shape[0] - 1, :, :forward] = d_y[:, :forward]
+        else:
+            d_x[:, :, :forward] = xp.where(kept, d_y[None, :, :forward], _zero(d_y, xp=xp))
+        if self.reverse_size:
+            d_x[0, :, forward:] = d_y[:, forward:]
+        return d_x
+
+
+@dataclass(frozen=True, repr=False)
+class MeanPool(_Pooling):
+    """The mean over the valid steps."""
+
+    def pool(self, x: Array, valid: Valid | None, *, xp: Namespace) -> tuple[Array, Any]:
+        """Sum, and divide by the number of valid steps."""
+        if valid is None:
+            return xp.mean(x, axis=0), 1.0 / x.shape[0]
+        count = xp.sum(xp.astype(valid.mask, x.dtype), axis=0)[:, None]
+        scale = 1.0 / xp.maximum(count, xp.ones_like(count))
+        return xp.sum(xp.where(valid.mask[:, :, None], x, _zero(x, xp=xp)), axis=0) * scale, scale
+
+    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:
+        """Give every valid step its share."""
+        share = (d_y * kept)[None, :, :]
+        if valid is None:
+            return share + xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
+        spread: Array = xp.where(valid.mask[:, :, None], share, _zero(d_y, xp=xp))
+        return spread
+
+
+@dataclass(frozen=True, repr=False)
+class MaxPool(_Pooling):
+    """The largest value over the valid steps; of equal ones, the first has the gradient."""
+
+    def pool(self, x: Array, valid: Valid | None, *, xp: Namespace) -> tuple[Array, Any]:
+        """Find the step of the largest value of every feature."""
+        if valid is not None:
+            low = xp.full((), -xp.inf, dtype=x.dtype, device=x.device)
+            x = xp.where(valid.mask[:, :, None], x, low)
+        times = xp.arange(x.shape[0], dtype=xp.int64, device=x.device)[:, None, None]
+        chosen = times == xp.argmax(x, axis=0)[None, :, :]
+        if valid is not None:
+            chosen = chosen & valid.mask[:, :, None]
+        return xp.sum(xp.where(chosen, x, _zero(x, xp=xp)), axis=0), chosen
+
+    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:  # noqa: ARG002
+        """Put the gradient where the value came from."""
+        spread: Array = xp.where(kept, d_y[None, :, :], _zero(d_y, xp=xp))
+        return spread
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Drop features at `rate` while training, scaling the rest by 1 / (1 - rate); steps (T, B, D) or vectors (B, D)."""
+
+    rate: float
+    streams = 1
+
+    def __post_init__(self) -> None:
+        """Check the argument."""
+        object.__setattr__(self, "rate", checks.number("rate", self.rate, high=1.0))
+
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Give what comes in."""
+        if signal is not None and signal.kind == "tokens":
+            msg = f"{self!r} takes features; what comes in is tokens."
+            raise ValueError(msg)
+        return self, Signal("steps", None) if signal is None else signal
+
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
+        """Raise unless x is (T, B, D) or (B, D)."""
+        if x.ndim != 2:
+            checks.shape("x", x, "T, B, D", (None, None, None))
+
+    def run(
+        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
+    ) -> tuple[Array, Tree, Any]:
+        """Drop; keep the mask."""
+        if rng is None or not self.rate:
+            return xp.asarray(x, copy=True), (), None
+        T, B, N = x.shape if x.ndim == 3 else (1, *x.shape)
+        mask = xp.permute_dims(keep_mask(rng, self.rate, (T, N, B), device=x.device, xp=xp), (0, 2, 1))
+        mask = mask if x.ndim == 3 else mask[0, ...]
+        return drop(x, mask, self.rate, xp=xp), (), mask
+
+    def run_back(
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Drop the same places of the gradient."""
+        mask = kept
+        if not need_d_x:
+            return (), None, ()
+        return (), xp.asarray(d_y, copy=True) if mask is None else drop(d_y, mask, self.rate, xp=xp), ()
+
+
+def _zero(like: Array, *, xp: Namespace) -> Array:
+    """Return a 0-d zero beside `like`."""
+    zero: Array = xp.zeros((), dtype=like.dtype, device=like.device)
+    return zero
+
+
+def _last(valid: Valid, *, xp: Namespace) -> Array:
+    """Return (T, B, 1), True at the last valid step of every sequence."""
+    following = xp.concat([valid.mask[1:, :], xp.zeros_like(valid.mask[:1, :])], axis=0)
+    return (valid.mask & ~following)[:, :, None]

@@ -1,0 +1,138 @@
+"""Layers in a row, and the loss of a model with its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rnn_xp import functional
+from rnn_xp.cells import CELLS, Cell
+from rnn_xp.layers import LAYERS, Embedding, Layer, Signal
+from rnn_xp.random import Rng
+from rnn_xp.sequence import Valid
+from rnn_xp.typing import Array, Namespace, Tree
+
+
+class Sequential(Layer):
+    """Layers in a row; itself a layer, whose params and states are tuples with one entry a layer.
+
+    Examples
+    --------
+    >>> import rnn_xp as rx
+    >>> model = rx.Sequential(rx.LSTM(12, 64, bidirectional=True), rx.LastStep(), rx.Linear(128, 9))
+    >>> backend = rx.get_backend("numpy")
+    >>> params = model.init(backend, seed=0)
+    >>> y, state_T, tape = model.forward(params, backend.asarray([[[0.0] * 12] * 2] * 20), lengths=[20, 7])
+    >>> y.shape
+    (2, 9)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            msg = "`layers` must hold at least one layer; got none."
+            raise ValueError(msg)
+        signal: Signal | None = None
+        fitted = []
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                msg = f"`layers` must be layers; got {type(layer).__name__} at place {place}."
+                raise TypeError(msg)
+            try:
+                connected, signal = layer.connect(signal)
+            except ValueError as error:
+                msg = f"layer {place} does not fit the one before it: {error}"
+                raise ValueError(msg) from None
+            fitted.append(connected)
+        self._layers = tuple(fitted)
+        self._signal = signal
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, fitted to one another."""
+        return self._layers
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether x is (T, B) integers."""
+        return isinstance(self._layers[0], Embedding)
+
+    @property
+    def per_step(self) -> bool:
+        """Whether y has one output a step."""
+        return self._signal is not None and self._signal.kind == "steps"
+
+    @property
+    def streams(self) -> int:  # type: ignore[override]
+        """Those of all layers."""
+        return sum(layer.streams for layer in self._layers)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare layer by layer."""
+        return isinstance(other, Sequential) and self._layers == other._layers
+
+    def __hash__(self) -> int:
+        """Hash the layers."""
+        return hash(self._layers)
+
+    def __repr__(self) -> str:
+        """Write the call that builds it."""
+        return f"Sequential({', '.join(map(repr, self._layers))})"
+
+    def config(self) -> dict[str, Any]:
+        """Return the layers' arguments as JSON values."""
+        return {"type": "Sequential", "layers": [layer.config() for layer in self._layers]}
+
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Connect anew, to what comes in."""
+        fitted = []
+        for layer in self._layers:
+            connected, signal = layer.connect(signal)
+            fitted.append(connected)
+        assert signal is not None
+        return Sequential(*fitted), signal
+
+    def spec(self) -> Tree:
+        """Return the layers' parameters."""
+        return tuple(layer.spec() for layer in self._layers)
+
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
+        """Check what the first layer takes: the rest fits."""
+        self._layers[0].check(params[0], x, xp=xp)
+
+    def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:
+        """Check every layer's."""
+        if not isinstance(state, tuple) or len(state) != len(self._layers):
+            came = type(state).__name__ + (f" of {len(state)}" if isinstance(state, tuple) else "")
+            msg = f"`{name}` must be a tuple of {len(self._layers)} states, one a layer; got {came}."
+            raise TypeError(msg)
+        for place, (layer, p, s) in enumerate(zip(self._layers, params, state, strict=True)):
+            layer.check_state(p, s, batch, f"{name}[{place}]")
+
+    def run(
+        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace
+    ) -> tuple[Array, Tree, Any]:
+        """Run the layers in order, each with dropout streams of its own."""
+        states, tapes = [], []
+        starts = [None] * len(self._layers) if state_0 is None else state_0
+        for layer, p, s_0 in zip(self._layers, params, starts, strict=True):
+            x, s_T, kept = layer.run(p, x, s_0, valid, rng, xp=xp)
+            if rng is not None:
+                rng = rng._replace(layer=rng.layer + layer.streams)
+            states.append(s_T)
+            tapes.append(kept)
+        return x, tuple(states), tuple(tapes)
+
+    def run_back(
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Run back through the layers; the first one's d_x only where it is asked for."""
+        count = len(self._layers)
+        d_params: list[Tree] = [None] * count
+        d_starts: list[Tree] = [None] * count
+        d: Any = d_y
+        for i in range(count - 1, -1, -1):
+            d_s = None if d_state_T is None else d_state_T[i]
+            d_params[i], d, d_starts[i] = self._layers[i].run_back(
+                params[i], kept[i], d, d_s, need_d_x or i > 0, xp=xp
+            )
+        return tuple(d_params), d, tuple(d_starts)
