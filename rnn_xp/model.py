@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from rnn_xp import functional
@@ -11,6 +11,28 @@ from rnn_xp.layers import LAYERS, Embedding, Layer, Signal
 from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
+
+
+class Loss(NamedTuple):
+    """A loss from the outputs of a model; each of its functions as `rnn_xp.functional` describes it."""
+
+    forward: Callable[..., tuple[Array, Any]]
+    backward: Callable[..., Array]
+    classes: bool = False  # targets are class indices (...), not numbers (..., K)
+    activation: Callable[..., Array] | None = None  # from outputs to probabilities
+
+
+LOSSES = {
+    "cross_entropy": Loss(
+        functional.cross_entropy_forward, functional.cross_entropy_backward, True, functional.softmax
+    ),
+    "binary_cross_entropy": Loss(
+        functional.binary_cross_entropy_forward, functional.binary_cross_entropy_backward, False, functional.sigmoid
+    ),
+    "squared_error": Loss(functional.squared_error_forward, functional.squared_error_backward),
+    "huber": Loss(functional.huber_forward, functional.huber_backward),
+}
+"""The losses by name. "binary_cross_entropy" is also the multi-label one: the mean over the K outputs of a step."""
 
 
 class Sequential(Layer):
@@ -60,6 +82,11 @@ class Sequential(Layer):
     def per_step(self) -> bool:
         """Whether y has one output a step."""
         return self._signal is not None and self._signal.kind == "steps"
+
+    @property
+    def output_size(self) -> int | None:
+        """How many outputs y has, as far as the layers tell."""
+        return None if self._signal is None else self._signal.size
 
     @property
     def streams(self) -> int:  # type: ignore[override]
@@ -136,3 +163,78 @@ class Sequential(Layer):
                 params[i], kept[i], d, d_s, need_d_x or i > 0, xp=xp
             )
         return tuple(d_params), d, tuple(d_starts)
+
+
+def loss_and_gradients(
+    model: Layer,
+    params: Tree,
+    loss: Loss,
+    x: Array,
+    target: Array,
+    share: Array,
+    *,
+    valid: Valid | None = None,
+    rng: Rng | None = None,
+    xp: Namespace,
+) -> tuple[Array, Tree]:
+    """Return the weighted loss of a batch and its gradients; nothing is checked, and nothing waits for the device.
+
+    Parameters
+    ----------
+    x : array (T, B, D), or tokens (T, B)
+        Finite in its padding, as `target` is.
+    target : array
+        Class indices (B,) or (T, B); numbers (B, K) or (T, B, K).
+    share : array (B,) or (T, B)
+        What each loss counts for: its weight over the sum of all weights; 0 in the padding.
+
+    Returns
+    -------
+    loss : array of no axes
+    d_params : tree
+    """
+    y, _, kept = model.run(params, x, None, valid, rng, xp=xp)
+    losses, kept_by_loss = loss.forward(y, target, xp=xp)
+    d_y = loss.backward(share, kept_by_loss, target, xp=xp)
+    d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
+    return xp.sum(losses * share), d_params
+
+
+def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = None) -> Layer:
+    """Build a layer from what its `config` returned; names are looked up in fixed tables, never imported.
+
+    Parameters
+    ----------
+    config : mapping
+    cells : mapping of str to Cell, optional
+        The user's own cells by name.
+
+    Raises
+    ------
+    ValueError
+        If a layer, a cell or an argument is unknown.
+
+    Examples
+    --------
+    >>> from_config({"type": "Linear", "input_size": 3, "output_size": 2})
+    Linear(3, 2)
+    """
+    arguments = dict(config)
+    kind = arguments.pop("type", None)
+    if kind == "Sequential":
+        return Sequential(*[from_config(layer, cells) for layer in arguments["layers"]])
+    if kind not in LAYERS:
+        msg = f"`config` must describe Sequential or one of {', '.join(LAYERS)}; got {kind!r}."
+        raise ValueError(msg)
+    if "cell" in arguments:
+        known = {**CELLS, **(cells or {})}
+        name = arguments["cell"]
+        if name not in known:
+            msg = f"`cells` must hold the cell {name!r} that this model was built with; known are {', '.join(known)}."
+            raise ValueError(msg)
+        arguments["cell"] = known[name]
+    try:
+        return LAYERS[kind](**arguments)
+    except TypeError as error:
+        msg = f"`config` of {kind} does not fit: {error}."
+        raise ValueError(msg) from None

@@ -16,7 +16,13 @@ def leaves(tree: Tree) -> list[Any]:
     >>> leaves({"a": (1, None), "b": [2, 3]})
     [1, 2, 3]
     """
-    return [leaf for _, leaf in named_leaves(tree)]
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, tuple | list):
+        return [tree]
+    return [leaf for part in tree for leaf in leaves(part)]
 
 
 def named_leaves(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:
@@ -44,6 +50,8 @@ def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     >>> map(lambda a, b: a + b, (1, [2, None]), (10, [20, None]))
     (11, [22, None])
     """
+    if hasattr(tree, "dtype"):  # one array is the commonest tree: what a training step maps over
+        return function(tree, *others)
     named = [named_leaves(each) for each in (tree, *others)]
     names, *others_names = ([name for name, _ in pairs] for pairs in named)
     for came in others_names:

@@ -1,0 +1,40 @@
+"""Recurrent networks whose numbers you can trust, on any array library."""
+
+from rnn_xp import data as data
+from rnn_xp import initializers as initializers
+from rnn_xp import layers as layers
+from rnn_xp import metrics as metrics
+from rnn_xp import schedules as schedules
+from rnn_xp.backend import Backend as Backend
+from rnn_xp.backend import BackendError as BackendError
+from rnn_xp.backend import get_backend as get_backend
+from rnn_xp.cells import Cell as Cell
+from rnn_xp.cells import Pair as Pair
+from rnn_xp.cells import State as State
+from rnn_xp.checkpoint import CheckpointError as CheckpointError
+from rnn_xp.checkpoint import load as load
+from rnn_xp.checkpoint import read_extra as read_extra
+from rnn_xp.checkpoint import save as save
+from rnn_xp.layers import GRU as GRU
+from rnn_xp.layers import LSTM as LSTM
+from rnn_xp.layers import RNN as RNN
+from rnn_xp.layers import Dropout as Dropout
+from rnn_xp.layers import Embedding as Embedding
+from rnn_xp.layers import LastStep as LastStep
+from rnn_xp.layers import Linear as Linear
+from rnn_xp.layers import MaxPool as MaxPool
+from rnn_xp.layers import MeanPool as MeanPool
+from rnn_xp.layers import Recurrent as Recurrent
+from rnn_xp.model import Sequential as Sequential
+from rnn_xp.optim import SGD as SGD
+from rnn_xp.optim import Adam as Adam
+from rnn_xp.optim import AdamW as AdamW
+from rnn_xp.optim import RMSprop as RMSprop
+from rnn_xp.random import Rng as Rng
+from rnn_xp.train import Epoch as Epoch
+from rnn_xp.train import Result as Result
+from rnn_xp.train import evaluate as evaluate
+from rnn_xp.train import fit as fit
+from rnn_xp.train import predict as predict
+
+__version__ = "0.1.0"

@@ -1,0 +1,244 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_xp import checks, tree
+from rnn_xp.backend import Backend, get_backend
+from rnn_xp.initializers import Initializer
+from rnn_xp.model import LOSSES, Sequential
+from rnn_xp.optim import Adam, Optimizer
+from rnn_xp.schedules import Schedule
+from rnn_xp.train.predict import evaluate_prepared
+from rnn_xp.train.prepare import Batches, Prepared, prepare
+from rnn_xp.train.progress import Progress
+from rnn_xp.train.step import Stepper
+from rnn_xp.typing import Tree
+
+_SHUFFLE, _SPLIT = 1, 2  # what a seed is used for besides the weights
+
+
+class Result(NamedTuple):
+    """What `fit` returns."""
+
+    params: Tree  # of the best epoch where there is a validation set, else of the last
+    history: list[dict[str, Any]]  # a record for each epoch
+    best_epoch: int  # the one that `params` are of
+    train_seconds: float  # the training loop, without preparing the data or validating
+
+
+class Epoch(NamedTuple):
+    """What a callback is told after every epoch."""
+
+    record: dict[str, Any]
+    params: Tree  # a copy
+    best: bool  # whether no epoch before was better
+
+
+def fit(
+    model: Sequential,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "cross_entropy",
+    optimizer: Optimizer | None = None,
+    backend: str | Backend | None = None,
+    dtype: str = "float32",
+    layout: str = "NTC",
+    lengths: Any = None,
+    weights: Any = None,
+    epochs: int = 10,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int = 0,
+    init: str | Initializer = "pytorch",
+    params: Tree | None = None,
+    validation: float | tuple[Any, ...] | None = None,
+    patience: int | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    schedule: Schedule | None = None,
+    callbacks: Sequence[Callable[[Epoch], Any]] = (),
+    verbose: bool = True,
+) -> Result:
+    """Train a model by mini-batch gradient descent with exact back-propagation through time.
+
+    Parameters
+    ----------
+    model : Sequential
+    X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C)
+        Host data; it is checked, converted to `dtype` and moved to the device once.
+    y : array
+        For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else numbers (N, K) or
+        (N, T, K), with K = 1 left out at will.
+    loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "huber"}
+        From the model's raw outputs. "binary_cross_entropy" with K > 1 is the multi-label one.
+    optimizer : default Adam(1e-3)
+    backend, dtype
+        As `get_backend` takes them.
+    layout : {"NTC", "TNC", "NCT"}
+    lengths : array (N,), optional
+        Valid steps of every sequence; what X holds past them is ignored.
+    weights : array (N,), or (N, T) where the model gives an output a step, optional
+        What the losses count for. The loss of a batch is the weighted mean over its valid steps.
+    epochs, batch_size : int
+    shuffle : bool
+        A new order every epoch, drawn from `seed` and the epoch alone.
+    seed : int
+        Of the weights, the order, the validation split and the dropout masks.
+    init : str or Initializer
+        How weights begin, unless `params` are given.
+    validation : float, or (X, y) or (X, y, lengths), optional
+        A share of the sequences to hold back, or a set of its own. Its loss decides which epoch is the best.
+    patience : int, optional
+        Stop after so many epochs without a better validation loss (without validation: loss).
+    clip_norm, clip_value : float, optional
+        Clip the gradient by its global norm, or every component.
+    schedule : function of the step, optional
+        Factor of the learning rate; see `rnn_xp.schedules`.
+    callbacks : functions of an Epoch
+        Called after every epoch; one that returns True ends the training.
+    verbose : bool
+        Write a line an epoch, and a live one on a terminal.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss or its gradient stops being finite. The weights never saw it.
+
+    Examples
+    --------
+    >>> import rnn_xp as rx
+    >>> data = rx.data.sign_of_sum(200, seed=0)
+    >>> model = rx.Sequential(rx.GRU(1, 8), rx.LastStep(), rx.Linear(8, 2))
+    >>> result = rx.fit(model, data.X, data.y, optimizer=rx.Adam(0.03), backend="numpy", epochs=5, verbose=False)
+    >>> result.history[-1]["loss"] < 0.3
+    True
+    """
+    backend = get_backend(backend, dtype=dtype)
+    chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
+    optimizer = Adam() if optimizer is None else optimizer
+    epochs, batch_size = checks.integer("epochs", epochs), checks.integer("batch_size", batch_size)
+    seed = checks.integer("seed", seed, 0, 2**32 - 1)
+    limits = {
+        name: None if value is None else checks.number(name, value, open_low=True)
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
+    }
+    patience = None if patience is None else checks.integer("patience", patience)
+
+    options = {"loss": chosen, "layout": layout, "dtype": backend.precision}
+    data = prepare(model, X, y, lengths=lengths, weights=weights, **options)
+    held: Prepared | None = None
+    if isinstance(validation, tuple):
+        held = prepare(model, validation[0], validation[1], lengths=(*validation, None)[2], **options)
+    elif validation is not None:
+        data, held = _split(data, checks.number("validation", validation, high=1.0, open_low=True), seed)
+    if params is None:
+        params = model.init(backend, seed, init)
+    else:
+        model.check_params(params)
+        params = tree.map(backend.asarray, params)
+
+    batches = Batches(data, backend, batch_size)
+    stepper = Stepper(model, params, chosen, optimizer, backend, seed=seed, schedule=schedule, **limits)
+    progress = Progress(epochs, len(batches), enabled=verbose)
+    history: list[dict[str, Any]] = []
+    best, best_epoch, best_params = math.inf, 0, None
+    train_seconds = 0.0
+    for epoch in range(1, epochs + 1):
+        lr = stepper.lr
+        order = np.random.default_rng([seed, epoch, _SHUFFLE]).permutation(batches.count) if shuffle else None
+        with _quiet():
+            mean_loss, norm, seconds = _one_epoch(stepper, batches, order, epoch, progress)
+        train_seconds += seconds
+        record = {
+            "epoch": epoch,
+            "loss": mean_loss,
+            "gradient_norm": norm,
+            "lr": lr,
+            "seconds": seconds,
+            "sequences_per_second": batches.count / seconds,
+        }
+        if held is not None:
+            scores = evaluate_prepared(model, stepper.params, held, loss, backend)
+            record |= {f"val_{name}": value for name, value in scores.items() if isinstance(value, float)}
+        history.append(record)
+        score = record.get("val_loss", mean_loss)
+        improved = score < best
+        if improved:
+            best, best_epoch = score, epoch
+        keeps_best = held is not None or patience is not None
+        if keeps_best and improved:
+            best_params = stepper.snapshot()
+        progress.epoch(record, "best" if keeps_best and improved else "")
+        asked = [callback(Epoch(record, stepper.snapshot(), improved)) for callback in callbacks]
+        if any(answer is True for answer in asked) or (patience is not None and epoch - best_epoch >= patience):
+            break
+    if best_params is None:
+        best_epoch, best_params = len(history), stepper.snapshot()
+    return Result(best_params, history, best_epoch, train_seconds)
+
+
+def _one_epoch(
+    stepper: Stepper, batches: Batches, order: NDArray[np.int64] | None, epoch: int, progress: Progress
+) -> tuple[float, float, float]:
+    """Step through the batches; return the mean loss, the mean norm of the gradient and the seconds."""
+    start = time.perf_counter()
+    loss_sum: Any = 0.0
+    norm_sum: Any = 0.0
+    total = 0.0
+    done = 0
+    for batch in batches.in_order(order):
+        loss, norm = stepper.step(batch)
+        loss_sum = loss_sum + loss * batch.total
+        norm_sum = norm_sum + norm
+        total += batch.total
+        done += 1
+        if progress.due():
+            rate = min(done * batches.batch_size, batches.count) / (time.perf_counter() - start)
+            progress.batch(epoch, done, float(loss_sum) / total, rate)
+            _check_finite(stepper, epoch, len(batches))
+    mean_loss = float(loss_sum) / total if total else 0.0
+    _check_finite(stepper, epoch, len(batches))
+    return mean_loss, float(norm_sum) / done, time.perf_counter() - start
+
+
+def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
+    """Read the device's counter of good steps, and stop where it fell behind."""
+    good = int(stepper.good)
+    if good < stepper.steps:
+        msg = (
+            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {good % batches + 1} of {batches}; "
+            "the weights are those before it. Lower the learning rate, or clip the gradient (`clip_norm`)."
+        )
+        raise FloatingPointError(msg)
+
+
+def _split(data: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]:
+    """Hold back a share of the sequences, at least one, chosen by the seed."""
+    count = data.x.shape[1]
+    held = max(1, round(share * count))
+    if held >= count:
+        msg = f"`validation` must leave a sequence to train on; got {share} of {count}."
+        raise ValueError(msg)
+    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
+    return data.take(np.sort(order[held:])), data.take(np.sort(order[:held]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence NumPy's warnings of overflow: `_check_finite` tells what matters, and where."""
+    with np.errstate(all="ignore"):
+        yield

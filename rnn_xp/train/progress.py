@@ -1,0 +1,64 @@
+"""What a run shows while it trains: one line an epoch, and a live one in between where somebody watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+
+class Progress:
+    """Writes to a stream: a line for each epoch, and on a terminal a line that is rewritten within it.
+
+    Parameters
+    ----------
+    epochs, batches : int
+        How many there will be; batches in an epoch.
+    stream : text file, optional
+        Standard output by default. Silent where `enabled` is False.
+    """
+
+    def __init__(self, epochs: int, batches: int, *, enabled: bool = True, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._epochs, self._batches = epochs, batches
+        self._enabled = enabled
+        self.live = enabled and self._stream.isatty()
+        self._start = self._shown = time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether a reader would welcome a new live line: at most five in a second."""
+        return self.live and time.perf_counter() - self._shown > 0.2
+
+    def batch(self, epoch: int, done: int, loss: float, rate: float) -> None:
+        """Rewrite the live line."""
+        self._shown = time.perf_counter()
+        finished = (epoch - 1) * self._batches + done
+        left = (self._shown - self._start) / finished * (self._epochs * self._batches - finished)
+        line = f"epoch {epoch}/{self._epochs}  batch {done}/{self._batches}  loss {loss:.4f}  {rate:.0f} sequences/s"
+        self._stream.write(f"\r\033[K{line}  {_duration(left)} left")
+        self._stream.flush()
+
+    def epoch(self, record: Mapping[str, Any], note: str = "") -> None:
+        """Write the line of an epoch."""
+        if not self._enabled:
+            return
+        parts = [f"epoch {record['epoch']:{len(str(self._epochs))}d}/{self._epochs}  loss {record['loss']:.4f}"]
+        parts += [f"{name} {record[name]:.4f}" for name in record if name.startswith("val_")]
+        parts.append(f"gradient {record['gradient_norm']:.3g}")
+        parts.append(f"{record['sequences_per_second']:.0f} sequences/s")
+        left = (time.perf_counter() - self._start) / record["epoch"] * (self._epochs - record["epoch"])
+        parts.append(f"{_duration(left)} left" if left else f"{record['seconds']:.1f} s")
+        if note:
+            parts.append(note)
+        self._stream.write(("\r\033[K" if self.live else "") + "  ".join(parts) + "\n")
+        self._stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds as 42 s, 3:07 or 1:02:03."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,96 @@
+"""One training step, on flat buffers; it never waits for the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnn_xp import tree
+from rnn_xp.backend import Backend
+from rnn_xp.model import Loss, Sequential, loss_and_gradients
+from rnn_xp.optim import Optimizer, clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.random import Rng
+from rnn_xp.schedules import Schedule
+from rnn_xp.train.prepare import Batch
+from rnn_xp.typing import Array, Tree
+
+
+class Stepper:
+    """The weights in training, and what it takes to move them.
+
+    All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A step whose loss
+    or gradient is not finite, and every step after it, leaves the weights and the optimiser as they were; `good` counts
+    the steps before it on the device, so that the host may learn of it when it reads the losses.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        params: Tree,
+        loss: Loss,
+        optimizer: Optimizer,
+        backend: Backend,
+        *,
+        seed: int,
+        schedule: Schedule | None,
+        clip_norm: float | None,
+        clip_value: float | None,
+    ) -> None:
+        xp = backend.xp
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
+        self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
+        self.xp, self.steps = xp, 0
+        self._flat, self.params = _flatten(params, backend)
+        self._d_flat, d_params = _flatten(params, backend)
+        self._d_leaves = tree.leaves(d_params)
+        self._state: Any = optimizer.init(self._flat, xp=xp)
+        self._all_good = xp.full((), True, dtype=xp.bool, device=backend.device)
+        self.good = xp.zeros((), dtype=xp.int64, device=backend.device)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.optimizer.lr * (1.0 if self.schedule is None else self.schedule(self.steps))
+
+    def step(self, batch: Batch) -> tuple[Array, Array]:
+        """Move the weights; return the loss of the batch before it and the norm of the gradient before clipping."""
+        xp = self.xp
+        rng = Rng(self.seed, self.steps) if self.model.streams else None
+        loss, d_params = loss_and_gradients(
+            self.model, self.params, self.loss, batch.x, batch.target, batch.share, valid=batch.valid, rng=rng, xp=xp
+        )
+        for place, d in zip(self._d_leaves, tree.leaves(d_params), strict=True):
+            place[...] = d
+        d_flat = self._d_flat
+        if self.clip_norm is None:
+            norm = global_norm(d_flat, xp=xp)
+        else:
+            d_flat, norm = clip_by_global_norm(d_flat, self.clip_norm, xp=xp)
+        if self.clip_value is not None:
+            d_flat = clip_by_value(d_flat, self.clip_value, xp=xp)
+        flat, state = self.optimizer.update(self._flat, d_flat, self._state, self.lr, xp=xp)
+        good = self._all_good & xp.isfinite(norm) & xp.isfinite(loss)
+        self._flat[...] = xp.where(good, flat, self._flat)
+        self._state = tree.map(lambda new, old: xp.where(good, new, old) if hasattr(new, "shape") else new, state, self._state)
+        self._all_good = good
+        self.good = self.good + xp.astype(good, xp.int64)
+        self.steps += 1
+        return loss, norm
+
+    def snapshot(self) -> Tree:
+        """Return a copy of the weights."""
+        return tree.map(lambda leaf: self.xp.asarray(leaf, copy=True), self.params)
+
+
+def _flatten(params: Tree, backend: Backend) -> tuple[Array, Tree]:
+    """Return a flat copy of the leaves, and the tree of views of it."""
+    xp = backend.xp
+    leaves = tree.leaves(params)
+    sizes = [leaf.shape[0] * (leaf.shape[1] if leaf.ndim == 2 else 1) for leaf in leaves]
+    flat = xp.empty((sum(sizes),), dtype=backend.dtype, device=backend.device)
+    views, start = [], 0
+    for leaf, size in zip(leaves, sizes, strict=True):
+        view = xp.reshape(flat[start : start + size], leaf.shape)
+        view[...] = leaf
+        views.append(view)
+        start += size
+    return flat, tree.unflatten(params, views)
