@@ -80,29 +80,36 @@ def forward(
     states = tuple(xp.empty((T + 1, *s.shape), **new) for s in s_0)
     for field, s in zip(states, s_0, strict=True):
         field[T if reverse else 0, ...] = s
+    tape = Tape(x, states, gates, extra, operands)
 
+    slots = _slots(cell, states, xp=xp)
+    blocks = [xp.unstack(a[:, stage.merged, :]) for stage in stages]
+    planes = [_planes(gates, stage.gates, xp=xp) for stage in stages]
+    places = [_kept(tape, stage, xp=xp) for stage in stages]
     for t in range(T - 1, -1, -1) if reverse else range(T):
-        before, after = (t + 1, t) if reverse else (t, t + 1)
-        s_prev = cell.state(*[field[before, ...] for field in states])
+        s_prev, s = (slots[t + 1], slots[t]) if reverse else (slots[t], slots[t + 1])
         result: Any = s_prev.h
         for k, stage in enumerate(stages):
             if k:
                 operands[k - 1][t, ...] = result
-            result, kept = stage.pair.forward(stage.planes(a, gates, t, result), s_prev, xp=xp)
-            for g, plane in zip(stage.kept, kept, strict=False):
-                gates[t, g, ...] = plane
-            for e in stage.extra:
-                extra[t, e, ...] = kept[len(stage.kept) + e - stage.extra.start]
+            block, product, read = blocks[k][t], stage.matrix @ result, planes[k][t]
+            if stage.pair.apart:
+                block += product[: block.shape[0], :]
+                read += stage.apart_planes(product[block.shape[0] :, :])
+            else:
+                block += product
+            result, kept = stage.pair.forward(read, s_prev, xp=xp)
+            for place, plane in zip(places[k][t], kept, strict=True):
+                place[...] = plane
         if projection is not None:
             operands[-1][t, ...] = result.h
             result = result._replace(h=projection @ result.h)
         if valid is not None and t >= valid.full:
             keep = valid.mask[t, ...]
             result = [xp.where(keep, value, old) for value, old in zip(result, s_prev, strict=True)]
-        for field, value in zip(states, result, strict=True):
-            field[after, ...] = value
-    h = states[0][:T, ...] if reverse else states[0][1:, ...]
-    return h, Tape(x, states, gates, extra, operands)
+        for place, value in zip(s, result, strict=True):
+            place[...] = value
+    return states[0][:T, ...] if reverse else states[0][1:, ...], tape
 
 
 def backward(
@@ -128,21 +135,24 @@ def backward(
     """
     T, G, H, B = tape.gates.shape
     stages = _stages(cell, params, xp=xp)
-    transposed = [stage.matrix.T for stage in stages]
     projection = None if params.weight_hr is None else params.weight_hr.T
     new = {"dtype": d_h.dtype, "device": d_h.device}
     zero = xp.zeros((), **new)
 
+    # the gradients of the input parts, and of the recurrent parts: the same array unless a gate keeps them apart
     d_gates = xp.empty((T, G, H, B), **new)
-    d_a = xp.reshape(d_gates, (T, G * H, B))
-    d_a_h = d_a if not any(stage.pair.apart for stage in stages) else xp.empty((T, G * H, B), **new)
+    d_gates_h = d_gates if not any(stage.pair.apart for stage in stages) else xp.empty((T, G, H, B), **new)
+    d_a, d_a_h = xp.reshape(d_gates, (T, G * H, B)), xp.reshape(d_gates_h, (T, G * H, B))
     d_projected = None if projection is None else xp.empty(d_h.shape, **new)
 
+    slots = _slots(cell, tape.states, xp=xp)
+    keeps = [_kept(tape, stage, xp=xp) for stage in stages]
+    places = [_planes(d_gates, stage.gates, d_gates_h, stage.apart, xp=xp) for stage in stages]
+    blocks = [xp.unstack(d_a_h[:, stage.rows, :]) for stage in stages]
+    transposed = [stage.matrix.T for stage in stages]
     d_s = list(d_s_T)
     for t in range(T) if reverse else range(T - 1, -1, -1):
-        before, after = (t + 1, t) if reverse else (t, t + 1)
-        s_prev = cell.state(*[field[before, ...] for field in tape.states])
-        s = cell.state(*[field[after, ...] for field in tape.states])
+        s_prev, s = (slots[t + 1], slots[t]) if reverse else (slots[t], slots[t + 1])
         d_s[0] = d_s[0] + d_h[t, ...]
         d_prev: list[Array | None] = [None] * len(d_s)
         if valid is not None and t >= valid.full:
@@ -154,13 +164,12 @@ def backward(
             d_s[0] = projection @ d_s[0]
         d_result: Any = cell.state(*d_s)
         for k in range(len(stages) - 1, -1, -1):
-            stage = stages[k]
-            kept = [tape.gates[t, g, ...] for g in stage.kept] + [tape.extra[t, e, ...] for e in stage.extra]
-            d_planes, d_direct = stage.pair.backward(d_result, kept, s_prev, s, xp=xp)
-            for g, plane in zip(stage.gates, d_planes, strict=False):
-                d_gates[t, g, ...] = plane
-            stage.share(d_a, d_a_h, t, d_planes)
-            d_result = transposed[k] @ d_a_h[t, stage.rows, :]
+            d_planes, d_direct = stages[k].pair.backward(d_result, keeps[k][t], s_prev, s, xp=xp)
+            for place, plane in zip(places[k][t], d_planes, strict=True):
+                place[...] = plane
+            if d_a_h is not d_a:
+                d_a_h[t, stages[k].merged, :] = d_a[t, stages[k].merged, :]
+            d_result = transposed[k] @ blocks[k][t]
             d_prev = [_sum(d, direct) for d, direct in zip(d_prev, d_direct, strict=True)]
         d_prev[0] = _sum(d_prev[0], d_result)
         d_s = [zero if d is None else d for d in d_prev]
@@ -176,35 +185,18 @@ class _Stage(NamedTuple):
     H: int
     matrix: Array  # the rows of weight_hh that its operand meets
     rows: slice  # these rows, in a
-    apart: int  # the row of the product from which on it comes apart
-    bias: Array | None  # b_hh (rows apart, 1)
+    merged: slice  # those of them whose product is added to a
+    bias: Array | None  # b_hh of the others, (rows apart, 1)
     gates: range  # the gates it reads
-    kept: range  # those whose places hold what it keeps
+    apart: range  # those of them whose product comes apart
+    kept: range  # those of them whose places hold what it keeps
     extra: range  # the places of what it keeps beyond that
 
-    def planes(self, a: Array, gates: Array, t: int, operand: Array) -> list[Array]:
-        """Add the recurrent part to a, and return the pre-activations with the parts that come apart."""
-        product = self.matrix @ operand
-        block = a[t, self.rows, :]
-        if not self.pair.apart:
-            block += product
-            return [gates[t, g, ...] for g in self.gates]
-        block = block[: self.apart, :]
-        block += product[: self.apart, :]
-        part = product[self.apart :, :]
+    def apart_planes(self, product: Array) -> tuple[Array, ...]:
+        """Return the recurrent parts that come apart, a plane each."""
         if self.bias is not None:
-            part += self.bias
-        ends = range(0, part.shape[0], self.H)
-        return [gates[t, g, ...] for g in self.gates] + [part[i : i + self.H, :] for i in ends]
-
-    def share(self, d_a: Array, d_a_h: Array, t: int, d_planes: Sequence[Array]) -> None:
-        """Fill this stage's rows of d_a_h, where it is not d_a itself."""
-        if d_a_h is d_a:
-            return
-        block = d_a_h[t, self.rows, :]
-        block[: self.apart, :] = d_a[t, self.rows, :][: self.apart, :]
-        for place, plane in enumerate(d_planes[len(self.gates) :]):
-            block[self.apart + place * self.H : self.apart + (place + 1) * self.H, :] = plane
+            product += self.bias
+        return tuple(product[k * self.H : (k + 1) * self.H, :] for k in range(len(self.apart)))
 
 
 def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
@@ -213,29 +205,40 @@ def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
     stages: list[_Stage] = []
     row = gate = extra = 0
     for pair in cell.pairs:
-        size = H * len(pair.reads if pair.multiplies is None else pair.multiplies)
-        apart = size - H * len(pair.apart)
-        rows = slice(row, row + size)
-        over = min(len(pair.reads), len(pair.keeps))
-        beyond = len(pair.keeps) - over
+        rows = slice(row, row + H * len(pair.reads if pair.multiplies is None else pair.multiplies))
+        merged = slice(row, rows.stop - H * len(pair.apart))
+        gates = range(gate, gate + len(pair.reads))
+        kept = gates[: len(pair.keeps)]
+        beyond = range(extra, extra + len(pair.keeps) - len(kept))
         bias = None
         if pair.apart and params.bias_hh is not None:
-            bias = xp.reshape(params.bias_hh[row + apart : row + size], (size - apart, 1))
+            bias = xp.reshape(params.bias_hh[merged.stop : rows.stop], (rows.stop - merged.stop, 1))
+        apart = gates[len(gates) - len(pair.apart) :]
         stages.append(
-            _Stage(
-                pair,
-                H,
-                params.weight_hh[rows, :],
-                rows,
-                apart,
-                bias,
-                gates=range(gate, gate + len(pair.reads)),
-                kept=range(gate, gate + over),
-                extra=range(extra, extra + beyond),
-            )
+            _Stage(pair, H, params.weight_hh[rows, :], rows, merged, bias, gates, apart, kept, beyond)
         )
-        row, gate, extra = row + size, gate + len(pair.reads), extra + beyond
+        row, gate, extra = rows.stop, gates.stop, beyond.stop
     return stages
+
+
+def _slots(cell: Cell, states: Sequence[Array], *, xp: Namespace) -> list[Any]:
+    """Return the state before, between and after the steps: views of its fields."""
+    return [cell.state(*fields) for fields in zip(*[xp.unstack(field) for field in states], strict=True)]
+
+
+def _planes(
+    first: Array, gates: Sequence[int], second: Array | None = None, further: Sequence[int] = (), *, xp: Namespace
+) -> list[tuple[Array, ...]]:
+    """Return for every step the planes of `first` (T, G, H, B) in `gates`, then those of `second` in `further`."""
+    columns = [xp.unstack(first[:, g, ...]) for g in gates]
+    if second is not None:
+        columns += [xp.unstack(second[:, g, ...]) for g in further]
+    return list(zip(*columns, strict=True)) if columns else [()] * first.shape[0]
+
+
+def _kept(tape: Tape, stage: _Stage, *, xp: Namespace) -> list[tuple[Array, ...]]:
+    """Return for every step the places of what the stage's pair keeps."""
+    return _planes(tape.gates, stage.kept, tape.extra, stage.extra, xp=xp)
 
 
 def _input_bias(params: Params, stages: Sequence[_Stage]) -> Array | None:
@@ -246,9 +249,8 @@ def _input_bias(params: Params, stages: Sequence[_Stage]) -> Array | None:
         return params.bias_ih[:, None]
     bias = params.bias_ih + params.bias_hh
     for stage in stages:
-        apart = slice(stage.rows.start + stage.apart, stage.rows.stop)
-        if stage.pair.apart:
-            bias[apart] = params.bias_ih[apart]
+        apart = slice(stage.merged.stop, stage.rows.stop)
+        bias[apart] = params.bias_ih[apart]
     return bias[:, None]
 
 

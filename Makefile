@@ -1,0 +1,49 @@
+# make train: set up .venv and run the main job.    make test: set up what tests need and run them.
+.PHONY: train test test-aeon lint types wheel clean
+
+PYTHON ?= python3
+PIP_FLAGS = --quiet --disable-pip-version-check
+RUN = .venv/bin/python -m
+
+train: .venv/core
+	.venv/bin/rnn-xp train
+
+test: .venv/test
+	$(RUN) pytest -q
+
+test-aeon: .venv-aeon/test
+	.venv-aeon/bin/python -m pytest -q tests/aeon
+
+lint: .venv/dev
+	$(RUN) ruff check .
+
+types: .venv/dev
+	$(RUN) mypy
+
+wheel:
+	PYTHON=$(PYTHON) .ci/check_wheel
+
+clean:
+	rm -rf .venv .venv-aeon build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# An empty file in an environment says what is installed there.
+.venv/made:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/core: .venv/made pyproject.toml
+	$(RUN) pip install $(PIP_FLAGS) --editable .
+	touch $@
+
+.venv/test: .venv/made pyproject.toml
+	$(RUN) pip install $(PIP_FLAGS) --editable '.[test]'
+	touch $@ .venv/core
+
+.venv/dev: .venv/made pyproject.toml
+	$(RUN) pip install $(PIP_FLAGS) --editable '.[dev]'
+	touch $@ .venv/core
+
+.venv-aeon/test: pyproject.toml
+	$(PYTHON) -m venv .venv-aeon
+	.venv-aeon/bin/python -m pip install $(PIP_FLAGS) --editable '.[aeon,test]'
+	touch $@

@@ -1,0 +1,100 @@
+"""What needs the aeon package: .ts files, and JapaneseVowels from its wheel."""
+
+import numpy as np
+import pytest
+
+from rnn_xp.data import japanese_vowels, load
+
+HEADER = """@problemName made
+@timeStamps false
+@missing false
+@univariate false
+@dimensions 2
+@equalLength {equal}
+{target}
+@data
+"""
+CLASSES = "@classLabel true down up"
+
+
+@pytest.fixture
+def ts(tmp_path):
+    def write(rows, target=CLASSES, equal="false"):
+        path = tmp_path / "data.ts"
+        path.write_text(HEADER.format(target=target, equal=equal) + rows)
+        return path
+
+    return write
+
+
+def test_sequences_of_unequal_length(ts):
+    data = load(ts("1,2,3:4,5,6:up\n7,8:9,10:down\n"))
+    np.testing.assert_array_equal(data.X, [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10], [0, 0]]])
+    assert data.X.flags.c_contiguous
+    assert data.lengths.tolist() == [3, 2]
+    assert data.y.tolist() == [1, 0]
+    assert (data.classes, data.features) == (("down", "up"), ("x0", "x1"))
+
+
+def test_sequences_of_equal_length(ts):
+    data = load(ts("1,2:3,4:up\n5,6:7,8:down\n", equal="true\n@seriesLength 2"))
+    np.testing.assert_array_equal(data.X, [[[1, 3], [2, 4]], [[5, 7], [6, 8]]])
+    assert data.lengths is None
+
+
+def test_targets_that_are_numbers(ts):
+    data = load(ts("1,2:3,4:1.5\n5:7:2\n", target="@targetLabel true"))
+    assert (data.y.tolist(), data.y.dtype, data.classes) == ([1.5, 2.0], np.float64, None)
+    forced = load(ts("1,2:3,4:10\n5:7:9\n", target="@classLabel true 9 10"), task="regression")
+    assert forced.y.tolist() == [10.0, 9.0]
+
+
+def test_no_targets(ts):
+    data = load(ts("1,2:3,4\n5:7\n", target="@classLabel false"))
+    assert (data.y, data.classes, data.lengths.tolist()) == (None, None, [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("", "there must be at least one sequence after a line '@data'; got none"),
+        ("1,oops:2,3:up\n", "the file cannot be read as .ts: could not convert string to float: 'oops'"),
+        ("1,2:3:up\n", "the file cannot be read as .ts: .*different number of observations"),
+    ],
+)
+def test_bad_files(ts, rows, words):
+    with pytest.raises(ValueError, match=rf"data\.ts: {words}"):
+        load(ts(rows))
+
+
+def test_a_file_of_something_else(tmp_path):
+    path = tmp_path / "data.ts"
+    path.write_bytes(b"\x00\xff\x80")
+    with pytest.raises(
+        ValueError, match=r"data\.ts: the file cannot be read as \.ts: 'utf-8' codec can't decode"
+    ):
+        load(path)
+
+
+def test_japanese_vowels(monkeypatch):
+    def no_network(*_):
+        pytest.fail("the task must not need the network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    train, test = japanese_vowels()
+    assert (train.X.shape, test.X.shape) == ((270, 26, 12), (370, 29, 12))
+    assert (train.lengths.min(), train.lengths.max(), test.lengths.min(), test.lengths.max()) == (
+        7,
+        26,
+        7,
+        29,
+    )
+    assert train.classes == test.classes == tuple("123456789")
+    # As the archive describes it: 30 utterances of each speaker to train on, 24 to 88 to test on.
+    assert np.bincount(train.y).tolist() == [30] * 9
+    assert np.bincount(test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert train.X[0, :3, 0].tolist() == [1.860936, 1.891651, 1.939205]
+    for part in (train, test):
+        past_the_end = np.arange(part.X.shape[1]) >= part.lengths[:, np.newaxis]
+        assert not part.X[past_the_end].any()
+        assert np.isfinite(part.X).all()
