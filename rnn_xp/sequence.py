@@ -82,10 +82,10 @@ def forward(
         field[T if reverse else 0, ...] = s
     tape = Tape(x, states, gates, extra, operands)
 
-    slots = _slots(cell, states, xp=xp)
-    blocks = [xp.unstack(a[:, stage.merged, :]) for stage in stages]
-    planes = [_planes(gates, stage.gates, xp=xp) for stage in stages]
-    places = [_kept(tape, stage, xp=xp) for stage in stages]
+    slots = _slots(cell, states)
+    blocks = [_steps(a, stage.merged) for stage in stages]
+    planes = [_planes(gates, stage.gates) for stage in stages]
+    places = [_kept(tape, stage) for stage in stages]
     for t in range(T - 1, -1, -1) if reverse else range(T):
         s_prev, s = (slots[t + 1], slots[t]) if reverse else (slots[t], slots[t + 1])
         result: Any = s_prev.h
@@ -95,7 +95,7 @@ def forward(
             block, product, read = blocks[k][t], stage.matrix @ result, planes[k][t]
             if stage.pair.apart:
                 block += product[: block.shape[0], :]
-                read += stage.apart_planes(product[block.shape[0] :, :])
+                read = read + stage.apart_planes(product[block.shape[0] :, :])
             else:
                 block += product
             result, kept = stage.pair.forward(read, s_prev, xp=xp)
@@ -145,10 +145,10 @@ def backward(
     d_a, d_a_h = xp.reshape(d_gates, (T, G * H, B)), xp.reshape(d_gates_h, (T, G * H, B))
     d_projected = None if projection is None else xp.empty(d_h.shape, **new)
 
-    slots = _slots(cell, tape.states, xp=xp)
-    keeps = [_kept(tape, stage, xp=xp) for stage in stages]
-    places = [_planes(d_gates, stage.gates, d_gates_h, stage.apart, xp=xp) for stage in stages]
-    blocks = [xp.unstack(d_a_h[:, stage.rows, :]) for stage in stages]
+    slots = _slots(cell, tape.states)
+    keeps = [_kept(tape, stage) for stage in stages]
+    places = [_planes(d_gates, stage.gates, d_gates_h, stage.apart) for stage in stages]
+    blocks = [_steps(d_a_h, stage.rows) for stage in stages]
     transposed = [stage.matrix.T for stage in stages]
     d_s = list(d_s_T)
     for t in range(T) if reverse else range(T - 1, -1, -1):
@@ -192,11 +192,11 @@ class _Stage(NamedTuple):
     kept: range  # those of them whose places hold what it keeps
     extra: range  # the places of what it keeps beyond that
 
-    def apart_planes(self, product: Array) -> tuple[Array, ...]:
+    def apart_planes(self, product: Array) -> list[Array]:
         """Return the recurrent parts that come apart, a plane each."""
         if self.bias is not None:
             product += self.bias
-        return tuple(product[k * self.H : (k + 1) * self.H, :] for k in range(len(self.apart)))
+        return [product[k * self.H : (k + 1) * self.H, :] for k in range(len(self.apart))]
 
 
 def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
@@ -221,24 +221,29 @@ def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
     return stages
 
 
-def _slots(cell: Cell, states: Sequence[Array], *, xp: Namespace) -> list[Any]:
+def _steps(a: Array, rows: slice) -> list[Array]:
+    """Return some rows of a (T, N, B) for every step: views, made before the loop."""
+    return [a[t, rows, :] for t in range(a.shape[0])]
+
+
+def _slots(cell: Cell, states: Sequence[Array]) -> list[Any]:
     """Return the state before, between and after the steps: views of its fields."""
-    return [cell.state(*fields) for fields in zip(*[xp.unstack(field) for field in states], strict=True)]
+    return [cell.state(*[field[t, ...] for field in states]) for t in range(states[0].shape[0])]
 
 
 def _planes(
-    first: Array, gates: Sequence[int], second: Array | None = None, further: Sequence[int] = (), *, xp: Namespace
-) -> list[tuple[Array, ...]]:
+    first: Array, gates: Sequence[int], second: Array | None = None, further: Sequence[int] = ()
+) -> list[list[Array]]:
     """Return for every step the planes of `first` (T, G, H, B) in `gates`, then those of `second` in `further`."""
-    columns = [xp.unstack(first[:, g, ...]) for g in gates]
-    if second is not None:
-        columns += [xp.unstack(second[:, g, ...]) for g in further]
-    return list(zip(*columns, strict=True)) if columns else [()] * first.shape[0]
+    steps = [[first[t, g, ...] for g in gates] for t in range(first.shape[0])]
+    if second is not None and further:
+        steps = [[*planes, *[second[t, g, ...] for g in further]] for t, planes in enumerate(steps)]
+    return steps
 
 
-def _kept(tape: Tape, stage: _Stage, *, xp: Namespace) -> list[tuple[Array, ...]]:
+def _kept(tape: Tape, stage: _Stage) -> list[list[Array]]:
     """Return for every step the places of what the stage's pair keeps."""
-    return _planes(tape.gates, stage.kept, tape.extra, stage.extra, xp=xp)
+    return _planes(tape.gates, stage.kept, tape.extra, stage.extra)
 
 
 def _input_bias(params: Params, stages: Sequence[_Stage]) -> Array | None:
