@@ -16,6 +16,9 @@ from rnn_xp.typing import Array, Namespace
 TILE = 128
 """Steps whose share of a weight gradient is one product. The shares are added in order: another tile rounds otherwise."""
 
+PART = 16384
+"""Elements of a plane over several steps whose partial derivatives are computed at once: few calls, within the cache."""
+
 
 class Params(NamedTuple):
     """The parameters of one direction of one layer; an absent one is None."""
@@ -80,36 +83,29 @@ def forward(
     states = tuple(xp.empty((T + 1, *s.shape), **new) for s in s_0)
     for field, s in zip(states, s_0, strict=True):
         field[T if reverse else 0, ...] = s
-    tape = Tape(x, states, gates, extra, operands)
 
-    slots = _slots(cell, states)
-    blocks = [_steps(a, stage.merged) for stage in stages]
-    planes = [_planes(gates, stage.gates) for stage in stages]
-    places = [_kept(tape, stage) for stage in stages]
+    s_prev = cell.state(*s_0)
     for t in range(T - 1, -1, -1) if reverse else range(T):
-        s_prev, s = (slots[t + 1], slots[t]) if reverse else (slots[t], slots[t + 1])
         result: Any = s_prev.h
         for k, stage in enumerate(stages):
             if k:
                 operands[k - 1][t, ...] = result
-            block, product, read = blocks[k][t], stage.matrix @ result, planes[k][t]
-            if stage.pair.apart:
-                block += product[: block.shape[0], :]
-                read = read + stage.apart_planes(product[block.shape[0] :, :])
-            else:
-                block += product
-            result, kept = stage.pair.forward(read, s_prev, xp=xp)
-            for place, plane in zip(places[k][t], kept, strict=True):
-                place[...] = plane
+            result, kept = stage.pair.forward(stage.read(a, gates, t, result), s_prev, xp=xp)
+            for g, plane in zip(stage.kept, kept, strict=False):
+                gates[t, g, ...] = plane
+            for e, plane in zip(stage.extra, kept[len(stage.kept) :], strict=True):
+                extra[t, e, ...] = plane
         if projection is not None:
             operands[-1][t, ...] = result.h
             result = result._replace(h=projection @ result.h)
         if valid is not None and t >= valid.full:
             keep = valid.mask[t, ...]
-            result = [xp.where(keep, value, old) for value, old in zip(result, s_prev, strict=True)]
-        for place, value in zip(s, result, strict=True):
-            place[...] = value
-    return states[0][:T, ...] if reverse else states[0][1:, ...], tape
+            result = cell.state(*[xp.where(keep, new, old) for new, old in zip(result, s_prev, strict=True)])
+        slot = t if reverse else t + 1
+        for field, value in zip(states, result, strict=True):
+            field[slot, ...] = value
+        s_prev = result
+    return states[0][:T, ...] if reverse else states[0][1:, ...], Tape(x, states, gates, extra, operands)
 
 
 def backward(
@@ -145,34 +141,34 @@ def backward(
     d_a, d_a_h = xp.reshape(d_gates, (T, G * H, B)), xp.reshape(d_gates_h, (T, G * H, B))
     d_projected = None if projection is None else xp.empty(d_h.shape, **new)
 
-    slots = _slots(cell, tape.states)
-    keeps = [_kept(tape, stage) for stage in stages]
-    places = [_planes(d_gates, stage.gates, d_gates_h, stage.apart) for stage in stages]
-    blocks = [_steps(d_a_h, stage.rows) for stage in stages]
     transposed = [stage.matrix.T for stage in stages]
     d_s = list(d_s_T)
-    for t in range(T) if reverse else range(T - 1, -1, -1):
-        s_prev, s = (slots[t + 1], slots[t]) if reverse else (slots[t], slots[t + 1])
-        d_s[0] = d_s[0] + d_h[t, ...]
-        d_prev: list[Array | None] = [None] * len(d_s)
-        if valid is not None and t >= valid.full:
-            keep = valid.mask[t, ...]
-            d_prev = [xp.where(keep, zero, d) for d in d_s]
-            d_s = [xp.where(keep, d, zero) for d in d_s]
-        if projection is not None:
-            d_projected[t, ...] = d_s[0]
-            d_s[0] = projection @ d_s[0]
-        d_result: Any = cell.state(*d_s)
-        for k in range(len(stages) - 1, -1, -1):
-            d_planes, d_direct = stages[k].pair.backward(d_result, keeps[k][t], s_prev, s, xp=xp)
-            for place, plane in zip(places[k][t], d_planes, strict=True):
-                place[...] = plane
-            if d_a_h is not d_a:
-                d_a_h[t, stages[k].merged, :] = d_a[t, stages[k].merged, :]
-            d_result = transposed[k] @ blocks[k][t]
-            d_prev = [_sum(d, direct) for d, direct in zip(d_prev, d_direct, strict=True)]
-        d_prev[0] = _sum(d_prev[0], d_result)
-        d_s = [zero if d is None else d for d in d_prev]
+    for part in _parts(T, max(1, PART // max(1, H * B)), reverse):
+        planes = [stage.partials(cell, tape, part, reverse, xp=xp) for stage in stages]
+        for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
+            d_s[0] = d_s[0] + d_h[t, ...]
+            d_prev: list[Array | None] = [None] * len(d_s)
+            if valid is not None and t >= valid.full:
+                keep = valid.mask[t, ...]
+                d_prev = [xp.where(keep, zero, d) for d in d_s]
+                d_s = [xp.where(keep, d, zero) for d in d_s]
+            if projection is not None:
+                d_projected[t, ...] = d_s[0]
+                d_s[0] = projection @ d_s[0]
+            d_result: Any = cell.state(*d_s)
+            for k in range(len(stages) - 1, -1, -1):
+                stage = stages[k]
+                d_planes, d_direct = stage.pair.backward(d_result, [plane[t - part.start, ...] for plane in planes[k]])
+                for g, plane in zip(stage.gates, d_planes, strict=False):
+                    d_gates[t, g, ...] = plane
+                if d_a_h is not d_a:
+                    d_a_h[t, stage.merged, :] = d_a[t, stage.merged, :]
+                    for g, plane in zip(stage.apart, d_planes[len(stage.gates) :], strict=True):
+                        d_gates_h[t, g, ...] = plane
+                d_result = transposed[k] @ d_a_h[t, stage.rows, :]
+                d_prev = [_sum(d, direct) for d, direct in zip(d_prev, d_direct, strict=True)]
+            d_prev[0] = _sum(d_prev[0], d_result)
+            d_s = [zero if d is None else d for d in d_prev]
 
     d_params = _weight_gradients(params, stages, tape, d_a, d_a_h, d_projected, reverse, xp=xp)
     return d_params, params.weight_ih.T @ d_a if need_d_x else None, d_s
@@ -192,11 +188,28 @@ class _Stage(NamedTuple):
     kept: range  # those of them whose places hold what it keeps
     extra: range  # the places of what it keeps beyond that
 
-    def apart_planes(self, product: Array) -> list[Array]:
-        """Return the recurrent parts that come apart, a plane each."""
+    def read(self, a: Array, gates: Array, t: int, operand: Array) -> list[Array]:
+        """Add the recurrent part to a; return the pre-activations, then the parts that come apart."""
+        product = self.matrix @ operand
+        block = a[t, self.merged, :]
+        planes = [gates[t, g, ...] for g in self.gates]
+        if not self.apart:
+            block += product
+            return planes
+        block += product[: block.shape[0], :]
+        part = product[block.shape[0] :, :]
         if self.bias is not None:
-            product += self.bias
-        return [product[k * self.H : (k + 1) * self.H, :] for k in range(len(self.apart))]
+            part += self.bias
+        return planes + [part[k * self.H : (k + 1) * self.H, :] for k in range(len(self.apart))]
+
+    def partials(self, cell: Cell, tape: Tape, part: slice, reverse: bool, *, xp: Namespace) -> tuple[Array, ...]:
+        """Return the pair's partial derivatives at some steps, (steps, H, B) each."""
+        later = slice(part.start + 1, part.stop + 1)
+        before, after = (later, part) if reverse else (part, later)
+        kept = [tape.gates[part, g, ...] for g in self.kept] + [tape.extra[part, e, ...] for e in self.extra]
+        s_prev = cell.state(*[field[before, ...] for field in tape.states])
+        s = cell.state(*[field[after, ...] for field in tape.states])
+        return self.pair.partials(kept, s_prev, s, xp=xp)
 
 
 def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
@@ -221,29 +234,10 @@ def _stages(cell: Cell, params: Params, *, xp: Namespace) -> list[_Stage]:
     return stages
 
 
-def _steps(a: Array, rows: slice) -> list[Array]:
-    """Return some rows of a (T, N, B) for every step: views, made before the loop."""
-    return [a[t, rows, :] for t in range(a.shape[0])]
-
-
-def _slots(cell: Cell, states: Sequence[Array]) -> list[Any]:
-    """Return the state before, between and after the steps: views of its fields."""
-    return [cell.state(*[field[t, ...] for field in states]) for t in range(states[0].shape[0])]
-
-
-def _planes(
-    first: Array, gates: Sequence[int], second: Array | None = None, further: Sequence[int] = ()
-) -> list[list[Array]]:
-    """Return for every step the planes of `first` (T, G, H, B) in `gates`, then those of `second` in `further`."""
-    steps = [[first[t, g, ...] for g in gates] for t in range(first.shape[0])]
-    if second is not None and further:
-        steps = [[*planes, *[second[t, g, ...] for g in further]] for t, planes in enumerate(steps)]
-    return steps
-
-
-def _kept(tape: Tape, stage: _Stage) -> list[list[Array]]:
-    """Return for every step the places of what the stage's pair keeps."""
-    return _planes(tape.gates, stage.kept, tape.extra, stage.extra)
+def _parts(steps: int, size: int, ascending: bool) -> list[slice]:
+    """Cut the steps into parts, in the order of time or against it."""
+    parts = [slice(start, min(start + size, steps)) for start in range(0, steps, size)]
+    return parts if ascending else parts[::-1]
 
 
 def _input_bias(params: Params, stages: Sequence[_Stage]) -> Array | None:
@@ -274,8 +268,7 @@ def _weight_gradients(
     T = d_a.shape[0]
     h = tape.states[0]
     total: list[Any] = [None] * 5
-    for start in range(0, max(T, 1), TILE):
-        tile = slice(start, min(start + TILE, T))
+    for tile in _parts(T, TILE, True) or [slice(0, 0)]:
         before = slice(tile.start + 1, tile.stop + 1) if reverse else tile
         operands = [h[before, ...], *[operand[tile, ...] for operand in tape.operands]]
         d_x_side = _columns(d_a[tile, ...], xp=xp)
@@ -290,7 +283,7 @@ def _weight_gradients(
             None if params.bias_hh is None or d_a_h is d_a else xp.sum(d_h_side, axis=1),
             None if d_projected is None else _columns(d_projected[tile, ...], xp=xp) @ _columns(operands[-1], xp=xp).T,
         ]
-        total = parts if start == 0 else [_sum(sum_, part) for sum_, part in zip(total, parts, strict=True)]
+        total = parts if tile.start == 0 else [_sum(sum_, part) for sum_, part in zip(total, parts, strict=True)]
     if params.bias_hh is not None and d_a_h is d_a:
         total[3] = xp.asarray(total[2], copy=True)
     return Params(*total)

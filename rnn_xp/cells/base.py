@@ -3,22 +3,28 @@
 At each step the sequence engine adds up, for every gate, its input part ``W_ih x + b`` and its recurrent part
 ``W_hh operand``, and calls the pairs one after the other. All planes that a pair sees are (H, B): units by samples.
 
-    forward(a, s_prev, *, xp)            -> (result, kept)
-        a        the pre-activations of the gates that it reads, in order; then the recurrent parts of its gates `apart`
-        s_prev   the state before the step
-        result   the new state; or, if another pair follows, that pair's operand
-        kept     the planes that the derivative will need, in the order of `keeps`
+    forward(a, s_prev, *, xp) -> (result, kept)
+        a         the pre-activations of the gates that it reads, in order; then the recurrent parts of its gates `apart`
+        s_prev    the state before the step
+        result    the new state; or, if another pair follows, that pair's operand
+        kept      the planes that the derivative will need, in the order of `keeps`
 
-    backward(d_result, kept, s_prev, s, *, xp) -> (d_a, d_s_prev)
-        d_result the gradient of what forward returned, in the same form
-        s        the state after the step
-        d_a      the gradients of `a`, in the order of `a`
-        d_s_prev the gradient through s_prev where forward read it itself; None in a field that it did not read
+The derivative comes in two halves. What does not depend on the gradient, the engine computes for several steps at once
+(the planes then have a leading axis of time); what is left in the sequential loop is the chain rule, linear in d_result.
+
+    partials(kept, s_prev, s, *, xp) -> planes
+        s         the state after the step
+        planes    the partial derivatives that `backward` multiplies by
+
+    backward(d_result, planes) -> (d_a, d_s_prev)
+        d_result  the gradient of what forward returned, in the same form
+        d_a       the gradients of `a`, in the order of `a`
+        d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not read
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rnn_xp.typing import Array
@@ -35,7 +41,7 @@ class Pair(NamedTuple):
 
     Parameters
     ----------
-    forward, backward : functions
+    forward, partials, backward : functions
         As the module describes.
     reads : tuple of str
         The gates whose pre-activations `forward` receives.
@@ -49,7 +55,8 @@ class Pair(NamedTuple):
     """
 
     forward: Callable[..., tuple[Any, tuple[Array, ...]]]
-    backward: Callable[..., tuple[tuple[Array, ...], Any]]
+    partials: Callable[..., tuple[Array, ...]]
+    backward: Callable[[Any, Sequence[Array]], tuple[tuple[Array, ...], Any]]
     reads: tuple[str, ...]
     multiplies: tuple[str, ...] | None = None
     apart: tuple[str, ...] = ()

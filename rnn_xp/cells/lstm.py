@@ -26,22 +26,29 @@ def forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:
     return State(o * tanh_c, c), (i, f, g, o, tanh_c)
 
 
-def backward(
-    d_s: State, kept: Planes, s_prev: State, s: State, *, xp: Namespace  # noqa: ARG001
-) -> tuple[Planes, tuple[None, Array]]:
-    """Return the gradients of the four pre-activations, and of c_prev."""
+def partials(kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG001
+    """Return dh/dc, dh/da_o, and the derivatives of c by a_i, a_f, a_g and c_prev."""
     i, f, g, o, tanh_c = kept
-    d_c = d_s.c + d_s.h * o * (1.0 - tanh_c * tanh_c)
-    d_i = d_c * g * i * (1.0 - i)
-    d_f = d_c * s_prev.c * f * (1.0 - f)
-    d_g = d_c * i * (1.0 - g * g)
-    d_o = d_s.h * tanh_c * o * (1.0 - o)
-    return (d_i, d_f, d_g, d_o), (None, d_c * f)
+    return (
+        o * (1.0 - tanh_c * tanh_c),
+        tanh_c * o * (1.0 - o),
+        g * i * (1.0 - i),
+        s_prev.c * f * (1.0 - f),
+        i * (1.0 - g * g),
+        f,
+    )
+
+
+def backward(d_s: State, planes: Planes) -> tuple[Planes, tuple[None, Array]]:
+    """Return the gradients of the four pre-activations, and of c_prev."""
+    h_c, h_o, c_i, c_f, c_g, c_c = planes
+    d_c = d_s.c + d_s.h * h_c
+    return (d_c * c_i, d_c * c_f, d_c * c_g, d_s.h * h_o), (None, d_c * c_c)
 
 
 LSTM = Cell(
     "lstm",
-    (Pair(forward, backward, reads=("i", "f", "g", "o"), keeps=("i", "f", "g", "o", "tanh_c")),),
+    (Pair(forward, partials, backward, reads=("i", "f", "g", "o"), keeps=("i", "f", "g", "o", "tanh_c")),),
     state=State,
     projectable=True,
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rnn_xp.cells.base import Cell, Pair, State
 from rnn_xp.typing import Array, Namespace
 
@@ -15,9 +13,9 @@ def tanh_forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Pla
     return State(xp.tanh(a[0])), ()
 
 
-def tanh_backward(d_s: State, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> tuple[Planes, Any]:  # noqa: ARG001
-    """Return d_a = d_h (1 - h^2)."""
-    return (d_s.h * (1.0 - s.h * s.h),), (None,)
+def tanh_partials(kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG001
+    """Return dh/da = 1 - h^2."""
+    return (1.0 - s.h * s.h,)
 
 
 def relu_forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG001
@@ -25,10 +23,15 @@ def relu_forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Pla
     return State(xp.maximum(a[0], xp.zeros_like(a[0]))), ()
 
 
-def relu_backward(d_s: State, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> tuple[Planes, Any]:  # noqa: ARG001
-    """Return d_a = d_h where h > 0, else 0."""
-    return (xp.where(s.h > 0.0, d_s.h, xp.zeros_like(d_s.h)),), (None,)
+def relu_partials(kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG001
+    """Return dh/da: 1 where h > 0, else 0."""
+    return (xp.astype(s.h > 0.0, s.h.dtype),)
 
 
-TANH = Cell("rnn_tanh", (Pair(tanh_forward, tanh_backward, reads=("a",)),))
-RELU = Cell("rnn_relu", (Pair(relu_forward, relu_backward, reads=("a",)),))
+def backward(d_s: State, planes: Planes) -> tuple[Planes, tuple[None]]:
+    """Return d_a = d_h dh/da."""
+    return (d_s.h * planes[0],), (None,)
+
+
+TANH = Cell("rnn_tanh", (Pair(tanh_forward, tanh_partials, backward, reads=("a",)),))
+RELU = Cell("rnn_relu", (Pair(relu_forward, relu_partials, backward, reads=("a",)),))
