@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rnn_xp.typing import Array
+
+
+class Shaped(Protocol):
+    """An array of whatever library, as far as its shape tells."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its axes."""
 
 
 def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
@@ -58,7 +66,7 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     return value
 
 
-def shape(name: str, array: Array, letters: str, sizes: Sequence[int | None], hint: str = "") -> None:
+def shape(name: str, array: Shaped, letters: str, sizes: Sequence[int | None], hint: str = "") -> None:
     """Check that `array` has the shape written as `letters`; None in `sizes` leaves an axis free."""
     if not hasattr(array, "shape"):
         msg = f"`{name}` must be an array of shape ({letters}); got {type(array).__name__}."

@@ -1,7 +1,7 @@
 """Pointwise functions and losses from logits; every ``*_forward`` stands beside its ``*_backward``.
 
-The losses share one shape rule. `y` (..., K) are the outputs of the model, and the loss of a step is the mean over its K
-components; what is returned, (...), has one loss per step, to be weighted and summed by the caller.
+The losses share one shape rule. `y` (..., K) are the outputs of the model, and the loss of a step is the mean
+over its K components; what is returned, (...), has a loss for each step, for the caller to weight and sum.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def softmax(x: Array, *, xp: Namespace) -> Array:
 
 
 def one_hot(index: Array, size: int, dtype_of: Array, *, xp: Namespace) -> Array:
-    """Return (..., size), 1 where the last axis equals `index` (...) and 0 elsewhere, in the dtype of `dtype_of`."""
+    """Return (..., size), 1 at `index` (...) of the last axis and 0 elsewhere, in the dtype of `dtype_of`."""
     places = xp.arange(size, dtype=index.dtype, device=index.device)
     hot: Array = xp.astype(index[..., None] == places, dtype_of.dtype)
     return hot
 
 
 def cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return -log softmax(y)[target] (...) and the probabilities (..., K); `target` (...) holds classes 0..K-1."""
+    """Return -log softmax(y)[target] (...) and the probabilities (..., K); target (...) holds 0..K-1."""
     shifted = y - xp.max(y, axis=-1, keepdims=True)
     e = xp.exp(shifted)
     total = xp.sum(e, axis=-1, keepdims=True)
@@ -58,7 +58,7 @@ def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namesp
 
 
 def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the mean over K of -log sigmoid(y) where target is 1 and -log sigmoid(-y) where it is 0; target (..., K)."""
+    """Return the mean over K of -target log p - (1 - target) log(1 - p), p = sigmoid(y); target (..., K)."""
     # log(1 + exp(y)) - y * target, in the form that overflows nowhere
     loss = xp.maximum(y, 0.0 * y) + xp.log1p(xp.exp(-xp.abs(y))) - y * target
     return xp.mean(loss, axis=-1), y
@@ -81,7 +81,7 @@ def squared_error_backward(d_loss: Array, e: Array, target: Array, *, xp: Namesp
 
 
 def huber_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
-    """Return the mean over K of e^2 / 2 where |e| <= 1 and |e| - 1/2 beyond (Huber 1964), with e = y - target (..., K)."""
+    """Return the mean over K of e^2 / 2 where |e| <= 1, |e| - 1/2 beyond (Huber 1964), e = y - target."""
     e = y - target
     inner = xp.minimum(xp.abs(e), xp.ones_like(e))
     return xp.mean(inner * (xp.abs(e) - 0.5 * inner), axis=-1), e
@@ -90,4 +90,5 @@ def huber_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Arr
 def huber_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
     """Return d_y (..., K)."""
     one = xp.ones_like(e)
-    return (d_loss / e.shape[-1])[..., None] * xp.minimum(xp.maximum(e, -one), one)
+    slope: Array = xp.minimum(xp.maximum(e, -one), one)
+    return (d_loss / e.shape[-1])[..., None] * slope

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 from rnn_xp import functional
 from rnn_xp.cells import CELLS, Cell
-from rnn_xp.layers import LAYERS, Embedding, Layer, Signal
-from rnn_xp.random import Rng
-from rnn_xp.sequence import Valid
+from rnn_xp.layers import LAYERS, Context, Embedding, Layer, Signal
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -135,16 +133,16 @@ class Sequential(Layer):
         for place, (layer, p, s) in enumerate(zip(self._layers, params, state, strict=True)):
             layer.check_state(p, s, batch, f"{name}[{place}]")
 
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
         states, tapes = [], []
         starts = [None] * len(self._layers) if state_0 is None else state_0
-        for layer, p, s_0 in zip(self._layers, params, starts, strict=True):
-            x, s_T, kept = layer.run(p, x, s_0, valid, rng, xp=xp)
-            if rng is not None:
-                rng = rng._replace(layer=rng.layer + layer.streams)
+        for place, (layer, p, s_0) in enumerate(zip(self._layers, params, starts, strict=True)):
+            memory = None if context.memory is None else context.memory.setdefault(place, {})
+            x, s_T, kept = layer.run(p, x, s_0, context._replace(memory=memory))
+            if context.rng is not None:
+                rng = context.rng._replace(layer=context.rng.layer + layer.streams)
+                context = context._replace(rng=rng)
             states.append(s_T)
             tapes.append(kept)
         return x, tuple(states), tuple(tapes)
@@ -172,10 +170,7 @@ def loss_and_gradients(
     x: Array,
     target: Array,
     share: Array,
-    *,
-    valid: Valid | None = None,
-    rng: Rng | None = None,
-    xp: Namespace,
+    context: Context,
 ) -> tuple[Array, Tree]:
     """Return the weighted loss of a batch and its gradients; nothing is checked, and nothing waits for the device.
 
@@ -193,7 +188,8 @@ def loss_and_gradients(
     loss : array of no axes
     d_params : tree
     """
-    y, _, kept = model.run(params, x, None, valid, rng, xp=xp)
+    xp = context.xp
+    y, _, kept = model.run(params, x, None, context)
     losses, kept_by_loss = loss.forward(y, target, xp=xp)
     d_y = loss.backward(share, kept_by_loss, target, xp=xp)
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)

@@ -1,7 +1,7 @@
 """What every layer is: an immutable description with one interface.
 
-`forward` and `backward` are the public face: they find the namespace, check what came, and hand on to `run` and
-`run_back`, which check nothing. A layer without state has the state ().
+`forward` and `backward` are the public face: they find the namespace, check what came, and hand on to `run`
+and `run_back`, which check nothing. A layer without state has the state ().
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import rnn_xp.sequence as engine
 from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, namespace
 from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
 from rnn_xp.random import Rng
+from rnn_xp.sequence import Valid, valid_steps
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -26,13 +26,25 @@ class Signal(NamedTuple):
     size: int | None  # features
     reverse: int = 0  # of these, the last ones, which run against time
 
+    def __str__(self) -> str:
+        return self.kind if self.size is None else f"{self.kind} of {self.size}"
+
+
+class Context(NamedTuple):
+    """What a run goes by, besides its arguments."""
+
+    xp: Namespace
+    valid: Valid | None = None  # None: no padding
+    rng: Rng | None = None  # None: nothing is dropped
+    memory: dict[Any, Any] | None = None  # where a training loop lets a layer keep its buffers from step to step
+
 
 class Tape(NamedTuple):
     """What `Layer.backward` needs from `Layer.forward`."""
 
     kept: Any  # what the layer's own run kept
     shape: tuple[int, ...]  # of y
-    valid: engine.Valid | None
+    valid: Valid | None
 
 
 class Layer(ABC):
@@ -67,9 +79,7 @@ class Layer(ABC):
             shown.append(str(value) if plain else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def init(
-        self, backend: Backend, seed: int = 0, init: str | Initializer = "pytorch"
-    ) -> Tree:
+    def init(self, backend: Backend, seed: int = 0, init: str | Initializer = "pytorch") -> Tree:
         """Draw parameters on the host and move them to the backend.
 
         Parameters
@@ -112,7 +122,8 @@ class Layer(ABC):
         state_0 : tree, optional
             The initial state, in the form of the last one; zero by default.
         lengths : list or host integer array (B,), optional
-            Valid steps of every sequence, in any order. Past them y is 0, the state is carried, and what x holds is ignored.
+            Valid steps of every sequence, in any order. Past them y is 0, the state is carried, and what x
+            holds is ignored.
         rng : Rng, optional
             The key of the dropout masks; without it nothing is dropped.
 
@@ -128,9 +139,9 @@ class Layer(ABC):
         valid = None
         if lengths is not None:
             steps, batch = x.shape[:2]
-            valid = engine.valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
+            valid = valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
             x = blank(x, valid, xp=xp)
-        y, state_T, kept = self.run(params, x, state_0, valid, None if rng is None else Rng(*rng), xp=xp)
+        y, state_T, kept = self.run(params, x, state_0, Context(xp, valid, None if rng is None else Rng(*rng)))
         return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
 
     def backward(
@@ -169,8 +180,10 @@ class Layer(ABC):
         wanted = {name: spec.shape for name, spec in tree.named_leaves(self.spec())}
         came = {name: tuple(leaf.shape) for name, leaf in tree.named_leaves(params)}
         if came != wanted:
-            wrong = sorted(name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name))
-            told = "; ".join(f"{name} {wanted.get(name, 'absent')}, got {came.get(name, 'absent')}" for name in wrong[:4])
+            wrong = sorted(name for name in {**wanted, **came} if wanted.get(name) != came.get(name))
+            told = "; ".join(
+                f"{name} {wanted.get(name, 'absent')}, got {came.get(name, 'absent')}" for name in wrong[:4]
+            )
             msg = f"`params` must be those of {self!r}, as its init returns them: {told}."
             raise ValueError(msg)
 
@@ -186,17 +199,16 @@ class Layer(ABC):
     def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Raise unless `forward` can take this x."""
 
-    def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:  # noqa: ARG002
+    def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:
         """Raise unless `state` is one of this layer for a batch of that size."""
         if state != ():
-            msg = f"`{name}` must be None or (): {type(self).__name__} has no state; got {type(state).__name__}."
+            kind = type(self).__name__
+            msg = f"`{name}` must be None or (): {kind} has no state; got {type(state).__name__}."
             raise TypeError(msg)
 
     @abstractmethod
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: engine.Valid | None, rng: Rng | None, *, xp: Namespace
-    ) -> tuple[Array, Tree, Any]:
-        """Do the work of `forward`, on an x finite in its padding; the third result is what `run_back` needs."""
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
+        """Do the work of `forward`, on an x finite in its padding; return what `run_back` needs besides."""
 
     @abstractmethod
     def run_back(
@@ -205,7 +217,7 @@ class Layer(ABC):
         """Do the work of `backward`, on a d_y that is 0 in its padding."""
 
 
-def blank(x: Array, valid: engine.Valid | None, *, xp: Namespace) -> Array:
+def blank(x: Array, valid: Valid | None, *, xp: Namespace) -> Array:
     """Return x (T, B, D) or (T, B) with 0 in the padding, whatever stood there."""
     if valid is None:
         return x

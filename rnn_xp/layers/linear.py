@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rnn_xp import checks, functional
 from rnn_xp.initializers import Spec
-from rnn_xp.layers.base import Layer, Signal
+from rnn_xp.layers.base import Context, Layer, Signal
 from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
@@ -52,30 +52,29 @@ class Linear(Layer):
         if signal is None:
             return self, Signal("steps", self.output_size)
         if signal.kind == "tokens" or signal.size not in (None, self.input_size):
-            msg = f"{self!r} takes {self.input_size} features; what comes in is {signal.kind} of {signal.size}."
+            msg = f"{self!r} takes {self.input_size} features; what comes in is {signal}."
             raise ValueError(msg)
         return self, Signal(signal.kind, self.output_size)
 
     def spec(self) -> Tree:
         """Return the shapes of weight and bias."""
-        bias = Spec((self.output_size,), "bias", self.input_size) if self.bias else None
-        return LinearParams(Spec((self.output_size, self.input_size), "weight", self.input_size), bias)
+        weight: Any = Spec((self.output_size, self.input_size), "weight", self.input_size)
+        bias: Any = Spec((self.output_size,), "bias", self.input_size) if self.bias else None
+        return LinearParams(weight, bias)
 
-    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Raise unless x is (T, B, in) or (B, in)."""
         lead, letters = ((None, None), "T, B, D") if x.ndim == 3 else ((None,), "B, D")
         checks.shape("x", x, letters, (*lead, self.input_size))
         self.check_dtype("x", params, x)
 
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
-    ) -> tuple[Array, Tree, Any]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Multiply; keep x."""
         y = x @ params.weight.T
         return y if params.bias is None else y + params.bias, (), x
 
     def run_back(
-        self, params: Tree, kept: Array, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
+        self, params: Tree, kept: Array, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Sum over all steps and samples."""
         rows = xp.reshape(d_y, (_count(d_y), self.output_size))
@@ -114,16 +113,17 @@ class Embedding(Layer):
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take tokens."""
         if signal is not None and signal.kind != "tokens":
-            msg = f"{self!r} takes tokens, so it must come first; what comes in is {signal.kind} of {signal.size}."
+            msg = f"{self!r} takes tokens, so it must come first; what comes in is {signal}."
             raise ValueError(msg)
         return self, Signal("steps", self.size)
 
     def spec(self) -> Tree:
         """Return the shape of the table."""
-        return EmbeddingParams(Spec((self.num_tokens, self.size), "embedding", self.num_tokens))
+        weight: Any = Spec((self.num_tokens, self.size), "embedding", self.num_tokens)
+        return EmbeddingParams(weight)
 
-    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
-        """Raise unless x is (T, B) integers in range; this looks at the values, so it waits for the device."""
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
+        """Raise unless x is (T, B) integers in range; it looks at the values, so it waits for the device."""
         checks.shape("x", x, "T, B", (None, None))
         if "int" not in str(x.dtype):
             msg = f"`x` must hold integer tokens; got dtype {x.dtype}."
@@ -134,17 +134,16 @@ class Embedding(Layer):
                 msg = f"`x` must hold tokens in 0..V-1 with V = {self.num_tokens}; got {low}..{high}."
                 raise ValueError(msg)
 
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
-    ) -> tuple[Array, Tree, Any]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Take the rows; keep x."""
+        xp = context.xp
         rows = xp.take(params.weight, xp.reshape(x, (_count(x) * x.shape[-1],)), axis=0)
         return xp.reshape(rows, (*x.shape, self.size)), (), x
 
     def run_back(
-        self, params: Tree, kept: Array, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
+        self, params: Tree, kept: Array, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
-        """Add up every row's gradients as a product with one-hot rows: no atomics, so the same sum every time."""
+        """Add up every row's gradients by products with one-hot rows: no atomics, so always the same sum."""
         tokens = xp.reshape(kept, (kept.shape[0] * kept.shape[1],))
         rows = xp.reshape(d_y, (tokens.shape[0], self.size))
         total = xp.zeros_like(params.weight)

@@ -1,4 +1,4 @@
-"""From the steps of a sequence to one vector; and dropout."""
+"""From the steps of a sequence to one vector."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnn_xp import checks
-from rnn_xp.layers.base import Layer, Signal
-from rnn_xp.layers.recurrent import drop
-from rnn_xp.random import Rng, keep_mask
+from rnn_xp.layers.base import Context, Layer, Signal
+from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
 
@@ -21,26 +20,24 @@ class _Pooling(Layer):
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take steps, give a vector."""
         if signal is not None and signal.kind != "steps":
-            msg = f"{self!r} takes steps; what comes in is {signal.kind} of {signal.size}."
+            msg = f"{self!r} takes steps; what comes in is {signal}."
             raise ValueError(msg)
         return self, Signal("vector", None if signal is None else signal.size)
 
-    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Raise unless x is (T, B, D) with at least one step."""
         checks.shape("x", x, "T, B, D", (None, None, None))
         if x.shape[0] == 0:
             msg = "`x` must have at least one step to pool; got T = 0."
             raise ValueError(msg)
 
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
-    ) -> tuple[Array, Tree, Any]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Pool; keep the shape of x, the padding and what the pooling needs."""
-        y, kept = self.pool(x, valid, xp=xp)
-        return y, (), (x.shape, valid, kept)
+        y, kept = self.pool(x, context.valid, xp=context.xp)
+        return y, (), (x.shape, context.valid, kept)
 
     def run_back(
-        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Spread the gradient over the steps it came from."""
         shape, valid, chosen = kept
@@ -51,13 +48,15 @@ class _Pooling(Layer):
         """Return y (B, D) and what `spread` needs."""
 
     @abstractmethod
-    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:
+    def spread(
+        self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace
+    ) -> Array:
         """Return d_x (T, B, D)."""
 
 
 @dataclass(frozen=True, repr=False)
 class LastStep(_Pooling):
-    """The step at which each direction has read everything: the last valid one, and the first one of the reverse direction.
+    """The step at which a direction has read everything: the last valid one; the first one in reverse.
 
     Parameters
     ----------
@@ -88,7 +87,9 @@ class LastStep(_Pooling):
             y = xp.concat([y, x[0, :, forward:]], axis=1)
         return xp.asarray(y, copy=True), last
 
-    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:  # noqa: ARG002
+    def spread(
+        self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace
+    ) -> Array:
         """Put each half's gradient at its step."""
         forward = shape[2] - self.reverse_size
         d_x: Array = xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
@@ -97,7 +98,10 @@ class LastStep(_Pooling):
         else:
             d_x[:, :, :forward] = xp.where(kept, d_y[None, :, :forward], _zero(d_y, xp=xp))
         if self.reverse_size:
-            d_x[0, :, forward:] = d_y[:, forward:]
+            d_first = d_y[:, forward:]
+            if valid is not None:  # a sequence of length 0 has no first step
+                d_first = xp.where(valid.mask[0, :][:, None], d_first, _zero(d_y, xp=xp))
+            d_x[0, :, forward:] = d_first
         return d_x
 
 
@@ -113,12 +117,15 @@ class MeanPool(_Pooling):
         scale = 1.0 / xp.maximum(count, xp.ones_like(count))
         return xp.sum(xp.where(valid.mask[:, :, None], x, _zero(x, xp=xp)), axis=0) * scale, scale
 
-    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:
+    def spread(
+        self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace
+    ) -> Array:
         """Give every valid step its share."""
         share = (d_y * kept)[None, :, :]
         if valid is None:
-            return share + xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
-        spread: Array = xp.where(valid.mask[:, :, None], share, _zero(d_y, xp=xp))
+            spread: Array = share + xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
+        else:
+            spread = xp.where(valid.mask[:, :, None], share, _zero(d_y, xp=xp))
         return spread
 
 
@@ -137,54 +144,12 @@ class MaxPool(_Pooling):
             chosen = chosen & valid.mask[:, :, None]
         return xp.sum(xp.where(chosen, x, _zero(x, xp=xp)), axis=0), chosen
 
-    def spread(self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace) -> Array:  # noqa: ARG002
+    def spread(
+        self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace
+    ) -> Array:
         """Put the gradient where the value came from."""
         spread: Array = xp.where(kept, d_y[None, :, :], _zero(d_y, xp=xp))
         return spread
-
-
-@dataclass(frozen=True, repr=False)
-class Dropout(Layer):
-    """Drop features at `rate` while training, scaling the rest by 1 / (1 - rate); steps (T, B, D) or vectors (B, D)."""
-
-    rate: float
-    streams = 1
-
-    def __post_init__(self) -> None:
-        """Check the argument."""
-        object.__setattr__(self, "rate", checks.number("rate", self.rate, high=1.0))
-
-    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
-        """Give what comes in."""
-        if signal is not None and signal.kind == "tokens":
-            msg = f"{self!r} takes features; what comes in is tokens."
-            raise ValueError(msg)
-        return self, Signal("steps", None) if signal is None else signal
-
-    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
-        """Raise unless x is (T, B, D) or (B, D)."""
-        if x.ndim != 2:
-            checks.shape("x", x, "T, B, D", (None, None, None))
-
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: Valid | None, rng: Rng | None, *, xp: Namespace  # noqa: ARG002
-    ) -> tuple[Array, Tree, Any]:
-        """Drop; keep the mask."""
-        if rng is None or not self.rate:
-            return xp.asarray(x, copy=True), (), None
-        T, B, N = x.shape if x.ndim == 3 else (1, *x.shape)
-        mask = xp.permute_dims(keep_mask(rng, self.rate, (T, N, B), device=x.device, xp=xp), (0, 2, 1))
-        mask = mask if x.ndim == 3 else mask[0, ...]
-        return drop(x, mask, self.rate, xp=xp), (), mask
-
-    def run_back(
-        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace  # noqa: ARG002
-    ) -> tuple[Tree, Array | None, Tree]:
-        """Drop the same places of the gradient."""
-        mask = kept
-        if not need_d_x:
-            return (), None, ()
-        return (), xp.asarray(d_y, copy=True) if mask is None else drop(d_y, mask, self.rate, xp=xp), ()
 
 
 def _zero(like: Array, *, xp: Namespace) -> Array:
@@ -196,4 +161,5 @@ def _zero(like: Array, *, xp: Namespace) -> Array:
 def _last(valid: Valid, *, xp: Namespace) -> Array:
     """Return (T, B, 1), True at the last valid step of every sequence."""
     following = xp.concat([valid.mask[1:, :], xp.zeros_like(valid.mask[:1, :])], axis=0)
-    return (valid.mask & ~following)[:, :, None]
+    last: Array = (valid.mask & ~following)[:, :, None]
+    return last

@@ -5,27 +5,28 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
-import rnn_xp.sequence as engine
 from rnn_xp import checks
-from rnn_xp.cells import CELLS, Cell, gru, lstm, rnn
+from rnn_xp.cells import Cell
 from rnn_xp.cells import check as check_cell
 from rnn_xp.initializers import Spec
-from rnn_xp.layers.base import Layer, Signal
-from rnn_xp.random import Rng, keep_mask
+from rnn_xp.layers.base import Context, Layer, Signal
+from rnn_xp.layers.dropout import drop
+from rnn_xp.random import keep_mask
+from rnn_xp.sequence import Params, Run, Valid
 from rnn_xp.typing import Array, Namespace, Tree
 
 
 class Kept(NamedTuple):
-    """What `run_back` needs: the engine's tapes over layer * directions + direction, the padding and the dropout masks."""
+    """What `run_back` needs: a run for layer * directions + direction, the padding and the dropout masks."""
 
-    tapes: tuple[engine.Tape, ...]
-    valid: engine.Valid | None
-    masks: tuple[Array | None, ...]
+    runs: list[Run]
+    valid: Valid | None
+    masks: list[Array | None]
 
 
 @dataclass(frozen=True, repr=False)
 class Recurrent(Layer):
-    """A stack of recurrent layers of one cell, as PyTorch's RNN, GRU and LSTM define depth, direction and dropout.
+    """A stack of recurrent layers of one cell; depth, direction and dropout are those of PyTorch.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ class Recurrent(Layer):
 
     Notes
     -----
-    Parameters are a tuple over layer * directions + direction of `rnn_xp.sequence.Params`. States are NamedTuples of the
-    cell's fields, h (L*dirs, B, H or P) and, in an LSTM, c (L*dirs, B, H).
+    Parameters are a tuple over layer * directions + direction of `rnn_xp.sequence.Params`. States are
+    NamedTuples of the cell's fields, h (L*dirs, B, H or P) and, in an LSTM, c (L*dirs, B, H).
     """
 
     cell: Cell
@@ -65,10 +66,11 @@ class Recurrent(Layer):
         checks.one_of("bias", self.bias, (True, "input", False))
         checks.one_of("bidirectional", self.bidirectional, (True, False))
         object.__setattr__(self, "dropout", checks.number("dropout", self.dropout, high=1.0))
-        object.__setattr__(self, "proj_size", checks.integer("proj_size", self.proj_size, 0, self.hidden_size - 1))
-        if self.proj_size and not self.cell.projectable:
-            msg = f"`proj_size` must be 0 with the cell {self.cell.name!r}, which is not projectable; got {self.proj_size}."
+        proj_size = checks.integer("proj_size", self.proj_size, 0, self.hidden_size - 1)
+        if proj_size and not self.cell.projectable:
+            msg = f"`proj_size` must be 0 with the cell {self.cell.name!r}, not projectable; got {proj_size}."
             raise ValueError(msg)
+        object.__setattr__(self, "proj_size", proj_size)
 
     @property
     def directions(self) -> int:
@@ -93,7 +95,7 @@ class Recurrent(Layer):
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take steps of `input_size` features."""
         if signal is not None and (signal.kind != "steps" or signal.size not in (None, self.input_size)):
-            msg = f"{self!r} takes steps of {self.input_size} features; what comes in is {signal.kind} of {signal.size}."
+            msg = f"{self!r} takes steps of {self.input_size} features; what comes in is {signal}."
             raise ValueError(msg)
         return self, Signal("steps", self.output_size, self.output_size // 2 if self.bidirectional else 0)
 
@@ -102,11 +104,11 @@ class Recurrent(Layer):
         H, P, gates = self.hidden_size, self.proj_size, self.cell.gates
         rows, out = H * len(gates), P or H
 
-        def one(size: int) -> engine.Params:
-            def spec(role: str, *shape: int) -> Spec:
+        def one(size: int) -> Params:
+            def spec(role: str, *shape: int) -> Any:
                 return Spec(shape, role, fan_in=shape[-1], hidden_size=H, gates=gates)
 
-            return engine.Params(
+            return Params(
                 spec("weight_ih", rows, size),
                 spec("weight_hh", rows, out),
                 spec("bias_ih", rows) if self.bias else None,
@@ -117,7 +119,7 @@ class Recurrent(Layer):
         sizes = [self.input_size] + [self.output_size] * (self.num_layers - 1)
         return tuple(one(size) for size in sizes for _ in range(self.directions))
 
-    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:  # noqa: ARG002
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Raise unless x is (T, B, D)."""
         checks.shape("x", x, "T, B, D", (None, None, self.input_size), "Time comes first.")
         self.check_dtype("x", params, x)
@@ -134,53 +136,50 @@ class Recurrent(Layer):
             checks.shape(f"{name}.{field}", array, "L*dirs, B, H", shape)
             self.check_dtype(f"{name}.{field}", params, array)
 
-    def run(
-        self, params: Tree, x: Array, state_0: Tree | None, valid: engine.Valid | None, rng: Rng | None, *, xp: Namespace
-    ) -> tuple[Array, Tree, Kept]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Kept]:
         """Run layer upon layer, feature-first in between."""
-        B, new = x.shape[1], {"dtype": x.dtype, "device": x.device}
+        xp, valid, rng, memory = context
+        T, B = x.shape[:2]
+        new = {"dtype": x.dtype, "device": x.device}
         sizes = self._state_sizes()
         flow = xp.permute_dims(x, (0, 2, 1))
-        zeros = [xp.zeros((s, B), **new) for s in sizes]
-        state_T = self.cell.state(*[xp.empty((self.num_layers * self.directions, B, s), **new) for s in sizes])
-        tapes: list[engine.Tape] = []
+        zeros = [xp.zeros((s, B), **new) for s in sizes] if state_0 is None else []
+        state_T = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
+        runs: list[Run] = []
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
             outputs = []
             for reverse in range(self.directions):
-                i = len(tapes)
-                s_0 = zeros if state_0 is None else [field[i, ...].T for field in state_0]
-                h, tape = engine.forward(
-                    self.cell, params[i], flow, s_0, valid=valid, reverse=bool(reverse), xp=xp
-                )
-                for field, steps in zip(state_T, tape.states, strict=True):
-                    field[i, ...] = steps[0 if reverse else steps.shape[0] - 1, ...].T
-                outputs.append(h)
-                tapes.append(tape)
+                i = len(runs)
+                run = None if memory is None else memory.get(i)
+                if run is None or run.params is not params[i] or (run.T, run.B) != (T, B):
+                    run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
+                if memory is not None:
+                    memory[i] = run
+                outputs.append(run.forward(flow, zeros or [field[i, ...].T for field in state_0], valid))
+                for field, last in zip(state_T, run.last(), strict=True):
+                    field[i, ...] = last.T
+                runs.append(run)
             flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
             if layer < self.num_layers - 1:
                 mask = None
                 if rng is not None and self.dropout:
                     key = rng._replace(layer=rng.layer + layer)
-                    mask = keep_mask(key, self.dropout, flow.shape, device=x.device, xp=xp)
+                    mask = keep_mask(key, self.dropout, (T, self.output_size, B), device=x.device, xp=xp)
                 flow = self._drop(flow, mask, xp=xp)
                 masks.append(mask)
-        return _time_major(flow, xp=xp), state_T, Kept(tuple(tapes), valid, tuple(masks))
+        return _time_major(flow, xp=xp), state_T, Kept(runs, valid, masks)
 
     def run_back(
         self, params: Tree, kept: Kept, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Run back, from the last layer to the first."""
         dirs, new = self.directions, {"dtype": d_y.dtype, "device": d_y.device}
-        B = d_y.shape[1]
-        sizes = self._state_sizes()
-        d_state_0 = self.cell.state(*[xp.empty((self.num_layers * dirs, B, s), **new) for s in sizes])
-        if d_state_T is None:
-            ends = [[xp.zeros((s, B), **new) for s in sizes]] * len(kept.tapes)
-        else:
-            ends = [[field[i, ...].T for field in d_state_T] for i in range(len(kept.tapes))]
-        d_params: list[Any] = [None] * len(kept.tapes)
-        d_flow = xp.permute_dims(d_y, (0, 2, 1))
+        B, sizes = d_y.shape[1], self._state_sizes()
+        d_state_0 = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
+        zeros = [xp.zeros((s, B), **new) for s in sizes] if d_state_T is None else []
+        d_params: list[Any] = [None] * len(params)
+        d_flow: Any = xp.permute_dims(d_y, (0, 2, 1))
         for layer in range(self.num_layers - 1, -1, -1):
             if layer < self.num_layers - 1:
                 d_flow = self._drop(d_flow, kept.masks[layer], xp=xp)
@@ -189,17 +188,9 @@ class Recurrent(Layer):
             d_input: Any = None
             for reverse in range(dirs):
                 i = layer * dirs + reverse
-                d_params[i], d_x, d_s_0 = engine.backward(
-                    self.cell,
-                    params[i],
-                    kept.tapes[i],
-                    d_flow[:, reverse * size : (reverse + 1) * size, :],
-                    ends[i],
-                    valid=kept.valid,
-                    reverse=bool(reverse),
-                    need_d_x=need_d_x or layer > 0,
-                    xp=xp,
-                )
+                d_h = d_flow if dirs == 1 else d_flow[:, reverse * size : (reverse + 1) * size, :]
+                d_s_T = zeros or [field[i, ...].T for field in d_state_T]
+                d_params[i], d_x, d_s_0 = kept.runs[i].backward(d_h, d_s_T, kept.valid, need_d_x or layer > 0)
                 for field, d in zip(d_state_0, d_s_0, strict=True):
                     field[i, ...] = d.T
                 d_input = d_x if d_input is None or d_x is None else d_input + d_x
@@ -215,13 +206,7 @@ class Recurrent(Layer):
         return flow if mask is None else drop(flow, mask, self.dropout, xp=xp)
 
 
-def drop(x: Array, mask: Array, rate: float, *, xp: Namespace) -> Array:
-    """Return x / (1 - rate) where mask, and 0 elsewhere."""
-    dropped: Array = xp.where(mask, x * (1.0 / (1.0 - rate)), xp.zeros((), dtype=x.dtype, device=x.device))
-    return dropped
-
-
-def _blank(flow: Array, valid: engine.Valid | None, *, xp: Namespace) -> Array:
+def _blank(flow: Array, valid: Valid | None, *, xp: Namespace) -> Array:
     """Return flow (T, N, B) with 0 in the padding, whatever stood there."""
     if valid is None:
         return flow
@@ -235,106 +220,3 @@ def _time_major(flow: Array, *, xp: Namespace) -> Array:
     y: Array = xp.empty((T, B, N), dtype=flow.dtype, device=flow.device)
     y[...] = xp.permute_dims(flow, (0, 2, 1))
     return y
-
-
-class RNN(Recurrent):
-    """Elman RNN; `nonlinearity` is "tanh" or "relu". The rest is as in `Recurrent`.
-
-    Examples
-    --------
-    >>> import rnn_xp as rx
-    >>> backend = rx.get_backend("numpy", dtype="float64")
-    >>> layer = rx.RNN(3, 4, nonlinearity="relu")
-    >>> params = layer.init(backend, seed=0)
-    >>> y, state_T, tape = layer.forward(params, backend.asarray([[[1.0, 2.0, 3.0]]] * 5))
-    >>> y.shape, state_T.h.shape
-    ((5, 1, 4), (1, 1, 4))
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        nonlinearity: str = "tanh",
-        bias: bool | str = True,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-    ) -> None:
-        cell = CELLS["rnn_" + checks.one_of("nonlinearity", nonlinearity, ("tanh", "relu"))]
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout
-        )
-
-    @property
-    def nonlinearity(self) -> str:
-        """The function of the step."""
-        return "relu" if self.cell is rnn.RELU else "tanh"
-
-
-class GRU(Recurrent):
-    """Gated recurrent unit; gates r, z, n; `reset` is "after" (PyTorch, cuDNN) or "before" the product (Cho et al. 2014).
-
-    Examples
-    --------
-    >>> import rnn_xp as rx
-    >>> rx.GRU(3, 4, reset="before").init(rx.get_backend("numpy"), seed=0)[0].weight_hh.shape
-    (12, 4)
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        reset: str = "after",
-        bias: bool | str = True,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-    ) -> None:
-        cell = {"after": gru.AFTER, "before": gru.BEFORE}[checks.one_of("reset", reset, ("after", "before"))]
-        super().__init__(
-            cell, input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout
-        )
-
-    @property
-    def reset(self) -> str:
-        """Where the reset gate acts."""
-        return "before" if self.cell is gru.BEFORE else "after"
-
-
-class LSTM(Recurrent):
-    """Long short-term memory; gates i, f, g, o; `proj_size` projects h (Sak et al. 2014).
-
-    Examples
-    --------
-    >>> import rnn_xp as rx
-    >>> layer = rx.LSTM(3, 4, num_layers=2, bidirectional=True)
-    >>> params = layer.init(rx.get_backend("numpy"), seed=0)
-    >>> len(params), params[2].weight_ih.shape
-    (4, (16, 8))
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        bias: bool | str = True,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        proj_size: int = 0,
-    ) -> None:
-        super().__init__(
-            lstm.LSTM,
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            proj_size=proj_size,
-        )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ _SHUFFLE, _SPLIT = 1, 2  # what a seed is used for besides the weights
 class Result(NamedTuple):
     """What `fit` returns."""
 
-    params: Tree  # of the best epoch where there is a validation set, else of the last
+    params: Tree  # of the best epoch where there is a validation set or patience, else of the last
     history: list[dict[str, Any]]  # a record for each epoch
     best_epoch: int  # the one that `params` are of
     train_seconds: float  # the training loop, without preparing the data or validating
@@ -77,8 +77,8 @@ def fit(
     X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C)
         Host data; it is checked, converted to `dtype` and moved to the device once.
     y : array
-        For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else numbers (N, K) or
-        (N, T, K), with K = 1 left out at will.
+        For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else numbers
+        (N, K) or (N, T, K), with K = 1 left out at will. Its axes are in the order of `layout` too.
     loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "huber"}
         From the model's raw outputs. "binary_cross_entropy" with K > 1 is the multi-label one.
     optimizer : default Adam(1e-3)
@@ -123,7 +123,7 @@ def fit(
     >>> import rnn_xp as rx
     >>> data = rx.data.sign_of_sum(200, seed=0)
     >>> model = rx.Sequential(rx.GRU(1, 8), rx.LastStep(), rx.Linear(8, 2))
-    >>> result = rx.fit(model, data.X, data.y, optimizer=rx.Adam(0.03), backend="numpy", epochs=5, verbose=False)
+    >>> result = rx.fit(model, data.X, data.y, optimizer=rx.Adam(0.03), epochs=5, verbose=False)
     >>> result.history[-1]["loss"] < 0.3
     True
     """
@@ -138,11 +138,14 @@ def fit(
     }
     patience = None if patience is None else checks.integer("patience", patience)
 
-    options = {"loss": chosen, "layout": layout, "dtype": backend.precision}
-    data = prepare(model, X, y, lengths=lengths, weights=weights, **options)
+    ready = partial(prepare, model, loss=chosen, layout=layout, dtype=backend.precision)
+    data = ready(X, y, lengths=lengths, weights=weights)
     held: Prepared | None = None
     if isinstance(validation, tuple):
-        held = prepare(model, validation[0], validation[1], lengths=(*validation, None)[2], **options)
+        if len(validation) not in (2, 3):
+            msg = f"`validation` must be a share, (X, y) or (X, y, lengths); got {len(validation)} parts."
+            raise ValueError(msg)
+        held = ready(validation[0], validation[1], lengths=(*validation, None)[2])
     elif validation is not None:
         data, held = _split(data, checks.number("validation", validation, high=1.0, open_low=True), seed)
     if params is None:
@@ -159,8 +162,10 @@ def fit(
     train_seconds = 0.0
     for epoch in range(1, epochs + 1):
         lr = stepper.lr
-        order = np.random.default_rng([seed, epoch, _SHUFFLE]).permutation(batches.count) if shuffle else None
-        with _quiet():
+        order = None
+        if shuffle:
+            order = np.random.default_rng([seed, epoch, _SHUFFLE]).permutation(batches.count)
+        with np.errstate(all="ignore"):  # of overflow `_check_finite` tells what matters, and where
             mean_loss, norm, seconds = _one_epoch(stepper, batches, order, epoch, progress)
         train_seconds += seconds
         record = {
@@ -184,7 +189,8 @@ def fit(
             best_params = stepper.snapshot()
         progress.epoch(record, "best" if keeps_best and improved else "")
         asked = [callback(Epoch(record, stepper.snapshot(), improved)) for callback in callbacks]
-        if any(answer is True for answer in asked) or (patience is not None and epoch - best_epoch >= patience):
+        waited = epoch - best_epoch
+        if any(answer is True for answer in asked) or (patience is not None and waited >= patience):
             break
     if best_params is None:
         best_epoch, best_params = len(history), stepper.snapshot()
@@ -220,8 +226,9 @@ def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
     good = int(stepper.good)
     if good < stepper.steps:
         msg = (
-            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {good % batches + 1} of {batches}; "
-            "the weights are those before it. Lower the learning rate, or clip the gradient (`clip_norm`)."
+            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {good % batches + 1} "
+            f"of {batches}; it never reached the weights. Lower the learning rate, or clip the gradient "
+            "(`clip_norm`)."
         )
         raise FloatingPointError(msg)
 
@@ -235,10 +242,3 @@ def _split(data: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]
         raise ValueError(msg)
     order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
     return data.take(np.sort(order[held:])), data.take(np.sort(order[:held]))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence NumPy's warnings of overflow: `_check_finite` tells what matters, and where."""
-    with np.errstate(all="ignore"):
-        yield

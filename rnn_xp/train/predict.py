@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from rnn_xp import checks, metrics, tree
 from rnn_xp.backend import Backend, backend_of
-from rnn_xp.data.sequences import valid_steps
 from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.train.prepare import Prepared, prepare
 from rnn_xp.typing import Tree
@@ -34,7 +33,7 @@ def predict(
     X, layout, lengths
         As `fit` takes them.
     loss : str, optional
-        That of the training: the outputs then become the probabilities that it stands for (softmax or sigmoid).
+        That of the training: the outputs then become its probabilities (softmax or sigmoid).
     batch_size : int
         Sequences that are computed at once.
 
@@ -80,8 +79,8 @@ def evaluate(
     Returns
     -------
     dict
-        "loss"; for classes "accuracy", "confusion" (rows: true class), "precision" and "recall"; for probabilities
-        "accuracy"; else "mean_absolute_error".
+        "loss"; for classes "accuracy", "confusion" (rows: true class), "precision" and "recall"; for
+        probabilities "accuracy"; else "mean_absolute_error".
     """
     chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
     model.check_params(params)
@@ -97,22 +96,22 @@ def evaluate_prepared(
     chosen = LOSSES[loss]
     outputs = _outputs(model, params, data, backend, batch_size, None)
     target: Any = data.target
-    mask = None
-    if model.per_step and data.lengths is not None:
-        mask = valid_steps(*data.x.shape[:2], data.lengths)
-    losses, _ = chosen.forward(outputs, target, xp=np)
-    scores: dict[str, Any] = {"loss": float(np.mean(losses if mask is None else losses[mask], dtype=np.float64))}
+    mask = data.mask if model.per_step else None
+    losses: Any = chosen.forward(outputs, target, xp=np)[0]
+    valid = losses if mask is None else losses[mask]
+    scores: dict[str, Any] = {"loss": float(np.mean(valid, dtype=np.float64))}
     if chosen.classes:
         predicted = outputs.argmax(axis=-1)
         confusion = metrics.confusion_matrix(predicted, target, outputs.shape[-1], mask)
         precision, recall = metrics.precision_recall(confusion)
-        scores |= {"accuracy": metrics.accuracy(predicted, target, mask)}
-        scores |= {"confusion": confusion.tolist(), "precision": precision.tolist(), "recall": recall.tolist()}
-    elif chosen.activation is not None:
-        scores |= {"accuracy": metrics.accuracy((outputs > 0).astype(int), (target > 0.5).astype(int), _wide(mask, target))}
-    else:
-        scores |= {"mean_absolute_error": metrics.mean_absolute_error(outputs, target, _wide(mask, target))}
-    return scores
+        scores |= {"accuracy": metrics.accuracy(predicted, target, mask), "confusion": confusion.tolist()}
+        return scores | {"precision": precision.tolist(), "recall": recall.tolist()}
+    if mask is not None:
+        mask = np.broadcast_to(mask[..., np.newaxis], target.shape)
+    if chosen.activation is None:
+        return scores | {"mean_absolute_error": metrics.mean_absolute_error(outputs, target, mask)}
+    predicted, true = (outputs > 0).astype(int), (target > 0.5).astype(int)
+    return scores | {"accuracy": metrics.accuracy(predicted, true, mask)}
 
 
 def _outputs(
@@ -124,17 +123,12 @@ def _outputs(
     for start in range(0, data.x.shape[1], batch_size):
         part = slice(start, start + batch_size)
         x = backend.asarray(data.x[:, part])
-        lengths = None if data.lengths is None else data.lengths[part]
+        lengths = None if data.lengths is None else data.lengths[part].tolist()
         y, _, _ = model.forward(params, x, lengths=lengths)
         if activation is not None:
             y = activation(y, xp=backend.xp)
         parts.append(backend.to_numpy(y))
     outputs = np.concatenate(parts, axis=1 if model.per_step else 0)
-    if model.per_step and data.lengths is not None:
-        outputs[~valid_steps(*data.x.shape[:2], data.lengths)] = 0
+    if model.per_step and data.mask is not None:
+        outputs[~data.mask] = 0
     return outputs
-
-
-def _wide(mask: NDArray[np.bool_] | None, target: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Return the mask of steps for targets with K components."""
-    return None if mask is None else np.broadcast_to(mask[..., np.newaxis], target.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,11 @@ class Prepared(NamedTuple):
     lengths: NDArray[np.int64] | None  # (N,)
     per_step: bool  # whether target and weight have a time axis
 
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Which steps are valid, (T, N); None: all."""
+        return None if self.lengths is None else valid_steps(len(self.x), len(self.lengths), self.lengths)
+
     def take(self, index: NDArray[np.int64]) -> Prepared:
         """Return the sequences `index`, in that order."""
         axis = 1 if self.per_step else 0
@@ -36,7 +42,8 @@ class Prepared(NamedTuple):
             return None if array is None else np.take(array, index, axis=along)
 
         lengths = None if self.lengths is None else self.lengths[index]
-        return Prepared(self.x[:, index], one(self.target, axis), one(self.weight, axis), lengths, self.per_step)
+        target, weight = one(self.target, axis), one(self.weight, axis)
+        return Prepared(self.x[:, index], target, weight, lengths, self.per_step)
 
 
 def prepare(
@@ -53,10 +60,10 @@ def prepare(
     """Check X, y, lengths and weights against the model and each other; see `fit` for what they may be."""
     if isinstance(X, list | tuple) and any(np.ndim(x) and np.shape(x) != np.shape(X[0]) for x in X):
         if lengths is not None:
-            msg = "`lengths` must be None where `X` is a list of unequal sequences, which has its own; got both."
+            msg = "`lengths` must be None where `X` is a list of unequal sequences, which has its own."
             raise ValueError(msg)
         if layout != "NTC":
-            msg = f"`layout` must be 'NTC' where `X` is a list of unequal sequences (T_i, C); got {layout!r}."
+            msg = f"`layout` must be 'NTC' where `X` is a list of sequences (T_i, C); got {layout!r}."
             raise ValueError(msg)
         X, lengths = pad(X)
     x = to_time_major("X", X, layout)
@@ -64,17 +71,15 @@ def prepare(
     if N == 0 or T == 0:
         msg = f"`X` must hold at least one sequence of at least one step; got T = {T}, N = {N}."
         raise ValueError(msg)
-    _check_features(model, x, layout)
     ends = None if lengths is None else np.array(checks.lengths(lengths, N, T), dtype=np.int64)
-    check_finite("X", x, ends)
-    mask = None if ends is None or (ends == T).all() else valid_steps(T, N, ends)
-    target = None if y is None or loss is None else _target(model, y, loss, layout, N, T, ends, dtype)
+    if ends is not None and (ends == T).all():
+        ends = None
+    valid = valid_steps(T, N, ends)
+    _check_features(model, x, valid, layout)
+    x = _converted("X", x, np.int64 if x.ndim == 2 else dtype, valid)
+    target = None if y is None or loss is None else _target(model, y, loss, layout, valid, dtype)
     weight = None if weights is None else _weights(weights, N, T, layout, model.per_step)
-    x = x.astype(np.int64 if x.ndim == 2 else dtype)
-    if mask is not None:
-        x = _blank(x, mask)
-        target = _blank(target, mask) if target is not None and model.per_step else target
-    return Prepared(x, target, weight, None if mask is None else ends, model.per_step)
+    return Prepared(x, target, weight, ends, model.per_step)
 
 
 class Batch(NamedTuple):
@@ -93,14 +98,14 @@ class Batches:
     def __init__(self, data: Prepared, backend: Backend, batch_size: int) -> None:
         self.data, self.backend, self.batch_size = data, backend, batch_size
         self.x, self.target = backend.asarray(data.x), backend.asarray(data.target)
-        self.count = data.x.shape[1]
+        self.count: int = data.x.shape[1]
         self._equal: dict[tuple[int, ...], Array] = {}
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return -(-self.count // self.batch_size)
 
-    def in_order(self, order: NDArray[np.int64] | None) -> Any:
+    def in_order(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
         """Yield the batches of the sequences in `order`; None is the order of the data."""
         xp, data = self.backend.xp, self.data
         x, target, lengths, weight = self.x, self.target, data.lengths, data.weight
@@ -111,10 +116,18 @@ class Batches:
             lengths = None if lengths is None else lengths[order]
             weight = None if weight is None else np.take(weight, order, axis=axis)
         for start in range(0, self.count, self.batch_size):
-            yield self._batch(x, target, lengths, weight, slice(start, min(start + self.batch_size, self.count)), xp=xp)
+            part = slice(start, min(start + self.batch_size, self.count))
+            yield self._batch(x, target, lengths, weight, part, xp=xp)
 
     def _batch(
-        self, x: Array, target: Array, lengths: Host | None, weight: Host | None, part: slice, *, xp: Namespace
+        self,
+        x: Array,
+        target: Array,
+        lengths: Host | None,
+        weight: Host | None,
+        part: slice,
+        *,
+        xp: Namespace,
     ) -> Batch:
         """Cut one batch, no longer than its longest sequence."""
         steps, valid = x.shape[0], None
@@ -130,29 +143,28 @@ class Batches:
         if weight is None and (valid is None or not per_step):
             total = float(np.prod(shape))
             if shape not in self._equal:
-                self._equal[shape] = xp.full(shape, 1.0 / total, dtype=self.backend.dtype, device=self.backend.device)
+                new = {"dtype": self.backend.dtype, "device": self.backend.device}
+                self._equal[shape] = xp.full(shape, 1.0 / total, **new)
             return Batch(x, target, self._equal[shape], valid, total)
-        if weight is None:
-            host = np.ones(shape)
-        else:
+        host: Host = np.ones(shape)
+        if weight is not None:
             host = weight[:steps, part] if per_step else weight[part]
-        if per_step and valid is not None and lengths is not None:
-            host = host * valid_steps(steps, shape[1], lengths[part])
+        if per_step and lengths is not None:
+            host = host * valid_steps(steps, shape[-1], lengths[part])
         total = float(host.sum())
         share = self.backend.asarray(host / total if total else np.zeros(shape))
         return Batch(x, target, share, valid, total)
 
 
-def _check_features(model: Sequential, x: Host, layout: str) -> None:
+def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout: str) -> None:
     """Refuse an X whose last axis is not what the first layer takes, and say which layout would fit."""
     if model.takes_tokens:
         tokens = model.layers[0].num_tokens  # type: ignore[attr-defined]
         if x.ndim != 2:
-            msg = f"`X` must be integer tokens (N, T) for a model that begins with an Embedding; got {x.dtype} {x.shape}."
+            came = f"{x.dtype} with three axes"
+            msg = f"`X` must be integer tokens (N, T) for a model that begins with an Embedding; got {came}."
             raise TypeError(msg)
-        if x.min() < 0 or x.max() >= tokens:
-            msg = f"`X` must hold tokens in 0..V-1 with V = {tokens}; got {x.min()}..{x.max()}."
-            raise ValueError(msg)
+        _check_range("X", "tokens in 0..V-1 with V", x[valid], tokens)
         return
     if x.ndim == 2:
         msg = f"`X` must have three axes ({layout}) for a model that takes features; got integers with two."
@@ -163,7 +175,7 @@ def _check_features(model: Sequential, x: Host, layout: str) -> None:
     if x.shape[2] != size:
         T, N, C = x.shape
         axes = {"N": N, "T": T, "C": C}
-        others = [other for other in ("NTC", "TNC", "NCT") if axes[layout[other.index("C")]] == size and other != layout]
+        others = [other for other in ("NTC", "TNC", "NCT") if axes[layout[other.index("C")]] == size]
         hint = f" Its shape would fit layout={others[0]!r}." if others else ""
         shape = tuple(axes[letter] for letter in layout)
         msg = f"`X` must have C = {size} features in layout {layout!r}; got {shape}, so C = {C}.{hint}"
@@ -171,12 +183,17 @@ def _check_features(model: Sequential, x: Host, layout: str) -> None:
 
 
 def _target(
-    model: Sequential, y: Any, loss: Loss, layout: str, N: int, T: int, ends: NDArray[np.int64] | None, dtype: str
+    model: Sequential, y: Any, loss: Loss, layout: str, valid: NDArray[np.bool_], dtype: str
 ) -> Host:
     """Check targets, and return them time-major where there is one a step."""
-    array = np.asarray(y)
+    T, N = valid.shape
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        msg = "`y` must be an array; got rows of unequal length. Pad them: rx.data.pad(y)."
+        raise ValueError(msg) from None
     if array.dtype.kind not in "biuf":
-        msg = f"`y` must hold numbers; got dtype {array.dtype}. For names of classes: rx.data.encode_labels(y)."
+        msg = f"`y` must hold numbers; got dtype {array.dtype}. For class names: rx.data.encode_labels(y)."
         raise TypeError(msg)
     K = model.output_size
     if model.per_step:
@@ -189,19 +206,20 @@ def _target(
             msg = f"`y` must hold integer classes 0..K-1 with K = {K} for this loss; got dtype {array.dtype}."
             raise TypeError(msg)
         checks.shape("y", array, letters, lead)
-        valid = array if ends is None or not model.per_step else array[valid_steps(T, N, ends)]
-        if valid.size and (valid.min() < 0 or valid.max() >= K):
-            msg = f"`y` must hold classes in 0..K-1 with K = {K}, the outputs of the model; got {valid.min()}..{valid.max()}."
-            raise ValueError(msg)
-        return array.astype(np.int64)
+        counted = array[valid] if model.per_step else array
+        _check_range("y", "classes in 0..K-1, the outputs of the model, with K", counted, K)
+        return _converted("y", array, np.int64, valid) if model.per_step else array.astype(np.int64)
     if array.ndim == len(lead) and K == 1:
         array = array[..., np.newaxis]
     checks.shape("y", array, f"{letters}, K", (*lead, K))
-    check_finite("y", array if model.per_step else array[np.newaxis], ends if model.per_step else None)
-    if loss.activation is not None and array.size and (np.nanmin(array) < 0 or np.nanmax(array) > 1):
+    if model.per_step:
+        array = _converted("y", array, dtype, valid)
+    else:
+        array = _converted("y", array[np.newaxis], dtype, np.ones((1, N), dtype=np.bool_))[0]
+    if loss.activation is not None and (array.min() < 0 or array.max() > 1):
         msg = f"`y` must lie in 0..1 for this loss; got {array.min():g}..{array.max():g}."
         raise ValueError(msg)
-    return array.astype(dtype)
+    return array
 
 
 def _weights(weights: Any, N: int, T: int, layout: str, per_step: bool) -> Host:
@@ -218,8 +236,18 @@ def _weights(weights: Any, N: int, T: int, layout: str, per_step: bool) -> Host:
     return array
 
 
-def _blank(array: Host, mask: NDArray[np.bool_]) -> Host:
-    """Return `array` (T, N, ...) with 0 in the padding."""
-    blanked: Host = np.where(mask.reshape(mask.shape + (1,) * (array.ndim - 2)), array, 0).astype(array.dtype)
-    return blanked
+def _check_range(name: str, what: str, array: Host, size: int | None) -> None:
+    """Refuse integers beyond 0..size - 1."""
+    if size is not None and array.size and (array.min() < 0 or array.max() >= size):
+        msg = f"`{name}` must hold {what} = {size}; got {array.min()}..{array.max()}."
+        raise ValueError(msg)
+
+
+def _converted(name: str, array: Host, dtype: Any, valid: NDArray[np.bool_]) -> Host:
+    """Return `array` (T, N, ...) in `dtype`, finite where valid and 0 in the padding."""
+    with np.errstate(all="ignore"):  # padding may hold anything
+        converted = array.astype(dtype)
+    converted[~valid] = 0
+    check_finite(name, converted)
+    return converted
 

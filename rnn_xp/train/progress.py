@@ -19,7 +19,9 @@ class Progress:
         Standard output by default. Silent where `enabled` is False.
     """
 
-    def __init__(self, epochs: int, batches: int, *, enabled: bool = True, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, epochs: int, batches: int, *, enabled: bool = True, stream: TextIO | None = None
+    ) -> None:
         self._stream = stream or sys.stdout
         self._epochs, self._batches = epochs, batches
         self._enabled = enabled
@@ -35,15 +37,17 @@ class Progress:
         self._shown = time.perf_counter()
         finished = (epoch - 1) * self._batches + done
         left = (self._shown - self._start) / finished * (self._epochs * self._batches - finished)
-        line = f"epoch {epoch}/{self._epochs}  batch {done}/{self._batches}  loss {loss:.4f}  {rate:.0f} sequences/s"
-        self._stream.write(f"\r\033[K{line}  {_duration(left)} left")
+        parts = [f"epoch {epoch}/{self._epochs}", f"batch {done}/{self._batches}", f"loss {loss:.4f}"]
+        parts += [f"{rate:.0f} sequences/s", f"{_duration(left)} left"]
+        self._stream.write("\r\033[K" + "  ".join(parts))
         self._stream.flush()
 
     def epoch(self, record: Mapping[str, Any], note: str = "") -> None:
         """Write the line of an epoch."""
         if not self._enabled:
             return
-        parts = [f"epoch {record['epoch']:{len(str(self._epochs))}d}/{self._epochs}  loss {record['loss']:.4f}"]
+        width = len(str(self._epochs))
+        parts = [f"epoch {record['epoch']:{width}d}/{self._epochs}", f"loss {record['loss']:.4f}"]
         parts += [f"{name} {record[name]:.4f}" for name in record if name.startswith("val_")]
         parts.append(f"gradient {record['gradient_norm']:.3g}")
         parts.append(f"{record['sequences_per_second']:.0f} sequences/s")

@@ -6,8 +6,10 @@ from typing import Any
 
 from rnn_xp import tree
 from rnn_xp.backend import Backend
+from rnn_xp.clipping import clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.layers import Context
 from rnn_xp.model import Loss, Sequential, loss_and_gradients
-from rnn_xp.optim import Optimizer, clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.prepare import Batch
@@ -39,6 +41,8 @@ class Stepper:
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
         self.xp, self.steps = xp, 0
+        self._drops = model.streams > 0
+        self._memory: dict[Any, Any] = {}
         self._flat, self.params = _flatten(params, backend)
         self._d_flat, d_params = _flatten(params, backend)
         self._d_leaves = tree.leaves(d_params)
@@ -54,9 +58,10 @@ class Stepper:
     def step(self, batch: Batch) -> tuple[Array, Array]:
         """Move the weights; return the loss of the batch before it and the norm of the gradient before clipping."""
         xp = self.xp
-        rng = Rng(self.seed, self.steps) if self.model.streams else None
+        rng = Rng(self.seed, self.steps) if self._drops else None
+        context = Context(xp, batch.valid, rng, self._memory)
         loss, d_params = loss_and_gradients(
-            self.model, self.params, self.loss, batch.x, batch.target, batch.share, valid=batch.valid, rng=rng, xp=xp
+            self.model, self.params, self.loss, batch.x, batch.target, batch.share, context
         )
         for place, d in zip(self._d_leaves, tree.leaves(d_params), strict=True):
             place[...] = d

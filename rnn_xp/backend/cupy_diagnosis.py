@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from importlib import metadata
 
 _TOOLKIT_FILE = re.compile(
     r"\b(?:lib)?(?:cudart|nvrtc|nvJitLink|cublas|cufft|curand|cusolver|cusparse)\w*\.(?:so|dll)\b|\bcuda_\w+\.h\b"
@@ -53,6 +52,8 @@ def summary(error: Exception) -> str:
 
 def wheels() -> list[str]:
     """Return the names of the installed distributions that bring the package ``cupy``."""
+    from importlib import metadata  # here: it costs a quarter of `import numpy`
+
     names = {str(distribution.metadata["Name"]).lower() for distribution in metadata.distributions()}
     return sorted(name for name in names if re.fullmatch(r"cupy(-(cuda|rocm)[\w-]*)?", name))
 

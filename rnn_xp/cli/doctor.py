@@ -1,0 +1,105 @@
+"""`rnn-xp doctor`: what is installed here, and whether its gradients are right."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+import rnn_xp as rx
+from rnn_xp import tree
+from rnn_xp.backend import available
+from rnn_xp.cli.output import Output, table
+
+TOLERANCE = 1e-7
+"""Central differences of a step of 1e-5 are right to about 1e-10 in float64."""
+
+STEP = 1e-5
+
+LAYERS = {
+    "rnn": rx.RNN(2, 3),
+    "gru, reset after": rx.GRU(2, 3),
+    "gru, reset before": rx.GRU(2, 3, reset="before"),
+    "lstm": rx.LSTM(2, 3),
+}
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def doctor(given: Mapping[str, Any]) -> int:
+    """Report, check, and fail where a check does."""
+    output = Output(json=given.get("json", False))
+    report = {"system": system(), "backends": available()}
+    for values in report.values():
+        for name, value in values.items():
+            output.line(f"{name:<18} {value}")
+        output.line("")
+    backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype="float64")
+    errors = {name: gradient_error(layer, backend) for name, layer in LAYERS.items()}
+    rows = [[name, f"{error:.1e}", "ok" if error < TOLERANCE else "WRONG"] for name, error in errors.items()]
+    output.line(f"gradients on {backend.name}, {backend.device}, against central differences:")
+    output.line(table(["cell", "error", ""], rows))
+    ok = all(error < TOLERANCE for error in errors.values())
+    checked = [{"cell": name, "relative_error": error, "ok": error < TOLERANCE} for name, error in errors.items()]
+    output.record({"result": {**report, "backend": backend.name, "gradients": checked, "ok": ok}})
+    return 0 if ok else 1
+
+
+def system() -> dict[str, Any]:
+    """Return versions, and what decides how fast this machine computes."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index]
+    try:
+        compat = version("array-api-compat")
+    except PackageNotFoundError:
+        compat = "not installed"
+    return {
+        "rnn_xp": rx.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas['name']} {blas['version']}",
+        "array-api-compat": compat,
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        **{name.lower(): os.environ.get(name, "not set") for name in THREADS},
+    }
+
+
+def gradient_error(layer: Any, backend: rx.Backend) -> float:
+    """Return the relative error of all of a layer's gradients together, unequal lengths and a given state included."""
+    rng = np.random.default_rng(0)
+    params = tree.map(backend.to_numpy, layer.init(backend, seed=0))
+    state = tree.map(lambda leaf: rng.standard_normal(leaf.shape), layer.forward(*_on(backend, params, _zeros()))[1])
+    inputs = (params, rng.standard_normal((4, 2, 2)), state)
+    y, state_T, tape = layer.forward(*_on(backend, *inputs), lengths=[4, 2])
+    d_y, d_state_T = tree.map(lambda leaf: rng.standard_normal(tuple(leaf.shape)), (y, state_T))
+    exact = layer.backward(*_on(backend, params), tape, *_on(backend, d_y, d_state_T))
+
+    def weighted() -> float:
+        y, state_T, _ = layer.forward(*_on(backend, *inputs), lengths=[4, 2])
+        pairs = zip(tree.leaves((y, state_T)), tree.leaves((d_y, d_state_T)), strict=True)
+        return float(sum(np.sum(backend.to_numpy(value) * d) for value, d in pairs))
+
+    numeric = []
+    for leaf in tree.leaves(inputs):
+        for place in np.ndindex(leaf.shape):
+            old = leaf[place]
+            leaf[place] = old + STEP
+            above = weighted()
+            leaf[place] = old - STEP
+            numeric.append((above - weighted()) / (2 * STEP))
+            leaf[place] = old
+    analytic = np.concatenate([backend.to_numpy(leaf).ravel() for leaf in tree.leaves(exact)])
+    return float(np.linalg.norm(analytic - numeric) / np.linalg.norm(numeric))
+
+
+def _zeros() -> Any:
+    return np.zeros((1, 2, 2))
+
+
+def _on(backend: rx.Backend, *trees: Any) -> Any:
+    """Move trees to the backend."""
+    return tree.map(backend.asarray, trees)

@@ -1,0 +1,38 @@
+"""`rnn-xp generate`: a language model writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rnn_xp import get_backend
+from rnn_xp.cli import language
+from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.runs import open_run
+
+
+def generate(given: Mapping[str, Any]) -> int:
+    """Write the prompt and what follows it, character by character."""
+    model, params, about = open_run(given["run"], get_backend(given.get("backend"), device=given.get("device")))
+    if about.vocabulary is None:
+        msg = f"argument DIR: {given['run']} holds no language model; `rnn-xp train --task text --out DIR` makes one."
+        raise UsageError(msg)
+    prompt = given["prompt"]
+    words = language.sample(
+        model,
+        params,
+        about.vocabulary,
+        language.start(about.vocabulary) if prompt is None else prompt,
+        length=given["length"],
+        temperature=given["temperature"],
+        seed=given["seed"],
+    )
+    first = next(words)  # a prompt that cannot be read fails before anything is written
+    sys.stdout.write(prompt or "")
+    sys.stdout.write(first)
+    for character in words:
+        sys.stdout.write(character)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0

@@ -1,0 +1,103 @@
+"""The directory of a run: the model and the history of its training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_xp import Backend, CheckpointError, Sequential, checkpoint
+from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.output import json_line
+from rnn_xp.data import Scaling, Vocabulary
+from rnn_xp.typing import Tree
+
+MODEL, HISTORY = "model.safetensors", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class About:
+    """What must be known of a trained model to use it; stored beside its weights."""
+
+    task: str
+    seed: int
+    loss: str
+    classes: tuple[str, ...] | None = None
+    features: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    vocabulary: Vocabulary | None = None
+    layout: str = "NTC"
+    id: str = "id"
+    time: str = "time"
+    target: str = "target"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in JSON values."""
+        scaling = self.scaling and {"mean": self.scaling.mean.tolist(), "std": self.scaling.std.tolist()}
+        vocabulary = self.vocabulary and "".join(self.vocabulary.characters)
+        return {**asdict(self), "scaling": scaling, "vocabulary": vocabulary}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> About:
+        """Return what `to_json` was called on."""
+        scaling, characters = values["scaling"], values["vocabulary"]
+        classes = values["classes"]
+        return cls(
+            **{
+                **values,
+                "classes": None if classes is None else tuple(classes),
+                "features": tuple(values["features"]),
+                "scaling": scaling and Scaling(np.array(scaling["mean"]), np.array(scaling["std"])),
+                "vocabulary": characters and Vocabulary(tuple(characters)),
+            }
+        )
+
+
+class Run:
+    """A directory that a training writes to; at any moment it holds the last completed epoch."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = Path(directory)
+        self.kept = 0
+        for name in (MODEL, HISTORY):
+            if (self.directory / name).exists():
+                msg = (
+                    f"argument --out: {self.directory / name} is there: {directory} holds a run. "
+                    "Name another directory, or remove that one."
+                )
+                raise UsageError(msg)
+
+    def __str__(self) -> str:
+        """Say what it keeps."""
+        return f"{self.directory} keeps " + (f"epoch {self.kept}." if self.kept else "nothing yet.")
+
+    def open(self) -> None:
+        """Make the directory, and find out now whether it can be written to."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.directory):
+            pass
+
+    def keep(
+        self, model: Sequential, params: Tree, about: About, history: Sequence[Mapping[str, Any]], epoch: int
+    ) -> None:
+        """Write the weights of an epoch, then the history up to now."""
+        checkpoint.save(self.directory / MODEL, model, params, {"about": about.to_json(), "epoch": epoch})
+        self.kept = epoch
+        checkpoint.atomic_write(self.directory / HISTORY, "".join(map(json_line, history)).encode())
+
+
+def open_run(directory: str, backend: Backend) -> tuple[Sequential, Tree, About]:
+    """Return the model in the directory of a run, its weights and what is to be known of it."""
+    path = Path(directory) / MODEL
+    extra = checkpoint.read_extra(path)
+    model, params = checkpoint.load(path, backend)
+    try:
+        about = About.from_json(extra["about"])
+    except (KeyError, TypeError) as error:
+        msg = f"{path} does not say what it was trained on; `rnn-xp train --out` writes models that do."
+        raise CheckpointError(msg) from error
+    return model, params, about

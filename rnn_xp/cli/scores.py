@@ -1,0 +1,41 @@
+"""How good a model is on a data set, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import rnn_xp as rx
+from rnn_xp import metrics
+from rnn_xp.cli import language
+from rnn_xp.cli.output import table
+from rnn_xp.cli.runs import About
+from rnn_xp.data import Dataset, valid_steps
+from rnn_xp.typing import Tree
+
+
+def score(model: rx.Sequential, params: Tree, about: About, dataset: Dataset) -> dict[str, Any]:
+    """Return the loss and the metrics that belong to the task."""
+    X, y, lengths = dataset.X, dataset.y, dataset.lengths
+    assert y is not None
+    if about.vocabulary is not None:
+        loss = language.loss(model, params, X[0], y[0])
+        return {"loss": loss, "bits_per_character": language.bits(loss)}
+    scores = rx.evaluate(model, params, X, y, loss=about.loss, lengths=lengths)
+    if about.classes and "confusion" not in scores:  # one output for two classes
+        positive = rx.predict(model, params, X, lengths=lengths)[..., 0] > 0
+        mask = valid_steps(X.shape[1], len(X), lengths).T if model.per_step else None
+        confusion = metrics.confusion_matrix(positive.astype(int), y, 2, mask)
+        precision, recall = metrics.precision_recall(confusion)
+        scores |= {"confusion": confusion.tolist(), "precision": precision.tolist(), "recall": recall.tolist()}
+    return scores
+
+
+def in_words(scores: Mapping[str, Any], about: About) -> str:
+    """Write scores as lines."""
+    lines = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+    if "confusion" in scores and about.classes:
+        per_class = zip(about.classes, scores["precision"], scores["recall"], scores["confusion"], strict=True)
+        rows = [[name, precision, recall, *counts] for name, precision, recall, counts in per_class]
+        lines += ["", table(["class", "precision", "recall", *(f"as {name}" for name in about.classes)], rows)]
+    return "\n".join(lines)

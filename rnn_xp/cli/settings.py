@@ -1,0 +1,129 @@
+"""What a training can be told, and what each task chooses where it is told nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rnn_xp import optim
+from rnn_xp.cli.errors import UsageError
+
+OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW}
+
+LR = {"sgd": 1e-2, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
+"""Of an optimiser that is not the task's own."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `rnn-xp train`, by their names; the defaults are those for the user's own data."""
+
+    task: str = "data"
+    data: str | None = None
+    test: str | None = None
+    layout: str = "NTC"
+    id: str = "id"
+    time: str = "time"
+    target: str = "target"
+    loss: str | None = None  # what the targets suggest
+    cell: str = "gru"
+    hidden_size: int = 64
+    embedding_size: int = 64
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    pool: str | None = None  # the last step, or an output a step where there is a target a step
+    window: int = 64
+    epochs: int = 30
+    batch_size: int = 32
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    lr: float = LR["adam"]
+    schedule: str = "constant"
+    clip_norm: float | None = 1.0
+    clip_value: float | None = None
+    weight_decay: float | None = None  # the optimiser's own
+    init: str = "pytorch"
+    shuffle: bool = True
+    dtype: str = "float32"
+    backend: str | None = None
+    device: str | None = None
+    seed: int = 0
+    validation: float | None = None
+    patience: int | None = None
+    out: str | None = None
+    json: bool = False
+    quiet: bool = False
+
+
+TASKS: dict[str, dict[str, Any]] = {
+    "sign-of-sum": {
+        "cell": "rnn",
+        "hidden_size": 32,
+        "loss": "binary_cross_entropy",
+        "epochs": 10,
+        "batch_size": 1,
+        "optimizer": "sgd",
+        "lr": 0.01,
+        "clip_norm": None,
+        "init": "tutorial",
+        "dtype": "float64",
+    },
+    "japanese-vowels": {
+        "cell": "gru",
+        "hidden_size": 64,
+        "bidirectional": True,
+        "pool": "mean",
+        "epochs": 40,
+        "batch_size": 16,
+        "lr": 0.005,
+        "schedule": "cosine",
+    },
+    "text": {
+        "cell": "lstm",
+        "hidden_size": 256,
+        "embedding_size": 64,
+        "window": 64,
+        "epochs": 5,
+        "lr": 0.005,
+        "schedule": "cosine",
+    },
+    "data": {},
+}
+
+
+def settle(given: Mapping[str, Any]) -> Settings:
+    """Fill in what was not given, and refuse what does not go together."""
+    task = given.get("task") or ("sign-of-sum" if given.get("data") is None else "data")
+    values = {**TASKS[task], **given, "task": task}
+    optimizer = values.get("optimizer", Settings.optimizer)
+    if "lr" not in given and "optimizer" in given and optimizer != TASKS[task].get("optimizer", Settings.optimizer):
+        values["lr"] = LR[optimizer]
+    if "shuffle" not in given:
+        values["shuffle"] = values.get("batch_size", Settings.batch_size) > 1
+    settings = Settings(**values)
+    _refuse(settings, given)
+    return settings
+
+
+def chosen(task: str) -> dict[str, Any]:
+    """Return every default of a task by the name of its option, for the help."""
+    settings = settle({"task": task, **({"data": ""} if task == "data" else {})})
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+
+
+def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Say which options do not go together."""
+    for option, unfit, why in (
+        ("data", settings.task in ("sign-of-sum", "japanese-vowels"), f"--task {settings.task} has data of its own"),
+        ("test", settings.task != "data", "it goes with --data, a file of sequences"),
+        ("momentum", settings.optimizer not in ("sgd", "rmsprop"), f"--optimizer {settings.optimizer} has none"),
+        ("pool", settings.task == "text", "a language model has an output for every step"),
+        ("loss", settings.task == "text", "a language model has the cross-entropy"),
+        ("bidirectional", settings.task == "text", "a language model must not read what it predicts"),
+        ("window", settings.task != "text", "it goes with --task text"),
+    ):
+        if option in given and unfit:
+            msg = f"argument --{option}: not here: {why}."
+            raise UsageError(msg)

@@ -1,0 +1,175 @@
+"""`rnn-xp train`: from the options to a trained model, and what it can do."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import rnn_xp as rx
+from rnn_xp import data, schedules, tree
+from rnn_xp.cli import language, scores
+from rnn_xp.cli.jobs import APART, Job, build_model, load_job
+from rnn_xp.cli.output import Output
+from rnn_xp.cli.runs import Run
+from rnn_xp.cli.settings import OPTIMIZERS, Settings, settle
+from rnn_xp.optim import Optimizer
+from rnn_xp.typing import Tree
+
+
+def train(given: Mapping[str, Any]) -> int:
+    """Train, score, and show the model at work."""
+    settings = settle(given)
+    output = Output(json=settings.json, quiet=settings.quiet)
+    optimizer = build_optimizer(settings)
+    run = None if settings.out is None else Run(settings.out)
+    backend = rx.get_backend(settings.backend, device=settings.device, dtype=settings.dtype)
+    job = load_job(settings)
+    model = build_model(settings, job)
+    params = model.init(backend, settings.seed, settings.init)
+    output.note(introduction(settings, job, model, params, backend))
+    if run is not None:
+        run.open()
+
+    result = fit(settings, job, model, params, optimizer, backend, run, output)
+    metrics = {} if job.test is None else scores.score(model, result.params, job.about, job.test)
+    if settings.task == "text":
+        metrics["trigram_bits_per_character"] = trigram_bits(job)
+    if metrics:
+        output.line(f"\ntest: {scores.in_words(metrics, job.about)}")
+    shown = show(settings, job, model, result.params, output)
+    summary = {
+        "task": settings.task,
+        "seed": settings.seed,
+        "backend": backend.name,
+        "device": str(backend.device),
+        "dtype": backend.precision,
+        "parameters": count(params),
+        "train_seconds": result.train_seconds,
+        "best_epoch": result.best_epoch,
+        "losses": [record["loss"] for record in result.history],
+        "metrics": metrics,
+        **shown,
+    }
+    output.record({"result": summary})
+    return 0
+
+
+def build_optimizer(settings: Settings) -> Optimizer:
+    """Build the optimiser, with only those arguments that were given."""
+    arguments: dict[str, Any] = {"lr": settings.lr}
+    if settings.momentum:
+        arguments["momentum"] = settings.momentum
+    if settings.weight_decay is not None:
+        arguments["weight_decay"] = settings.weight_decay
+    optimizer: Optimizer = OPTIMIZERS[settings.optimizer](**arguments)
+    return optimizer
+
+
+def fit(
+    settings: Settings,
+    job: Job,
+    model: rx.Sequential,
+    params: Tree,
+    optimizer: Optimizer,
+    backend: rx.Backend,
+    run: Run | None,
+    output: Output,
+) -> rx.Result:
+    """Train; after every epoch first keep it, then tell of it."""
+    history: list[dict[str, Any]] = []
+
+    def after(epoch: rx.Epoch) -> None:
+        history.append(epoch.record)
+        if run is not None:
+            run.keep(model, epoch.params, job.about, history, epoch.record["epoch"])
+        output.record(epoch.record)
+
+    held = job.validation
+    batches = -(-len(job.train.X) // settings.batch_size)
+    try:
+        with output.plain_stdout():
+            result = rx.fit(
+                model,
+                job.train.X,
+                job.train.y,
+                loss=job.about.loss,
+                optimizer=optimizer,
+                backend=backend,
+                lengths=job.train.lengths,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                shuffle=settings.shuffle,
+                seed=settings.seed,
+                params=params,
+                validation=None if held is None else (held.X, held.y, held.lengths),
+                patience=settings.patience,
+                clip_norm=settings.clip_norm,
+                clip_value=settings.clip_value,
+                schedule=schedules.cosine(settings.epochs * batches) if settings.schedule == "cosine" else None,
+                callbacks=[after],
+                verbose=not settings.quiet,
+            )
+    except (KeyboardInterrupt, FloatingPointError) as error:
+        if sys.stdout.isatty():
+            output.line("")  # leave the live line
+        words = str(error) or f"interrupted in epoch {len(history) + 1}."
+        raise type(error)(words if run is None else f"{words} {run}") from error
+    if run is not None and result.best_epoch != len(history):
+        run.keep(model, result.params, job.about, history, result.best_epoch)
+    return result
+
+
+def introduction(settings: Settings, job: Job, model: rx.Sequential, params: Tree, backend: rx.Backend) -> str:
+    """Say what is about to happen."""
+    N, T = job.train.X.shape[:2]
+    held = "" if job.validation is None else f", {len(job.validation.X)} for validation"
+    rate = f"{settings.optimizer}({settings.lr:g}), batches of {settings.batch_size}"
+    lines = [
+        f"{settings.task}: {N} sequences of {'up to ' if job.train.lengths is not None else ''}{T} steps{held}",
+        f"{model!r}: {count(params)} parameters",
+        f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}; seed {settings.seed}",
+    ]
+    if settings.task == "text":
+        assert job.about.vocabulary is not None
+        known = len(job.about.vocabulary.characters)
+        lines.insert(1, f"{known} characters, of the whole text: those of the held-out tenth, the test, are among them")
+    return "\n".join(lines)
+
+
+def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:
+    """Let the model do what it learnt, once."""
+    if settings.task == "sign-of-sum":
+        new = data.sign_of_sum(1, 10, settings.seed + 2 * APART)
+        values = new.X[0, :, 0]
+        p = float(rx.predict(model, params, new.X, loss=job.about.loss)[0, 0])
+        sign = "positive" if values.sum() > 0 else "negative"
+        output.line(f"\na new sequence: {' '.join(f'{value:.2f}' for value in values)}")
+        output.line(f"its sum is {values.sum():.4f}, {sign}; predicted: {p:.4f} for positive")
+        return {"prediction": {"sequence": values.tolist(), "sum": float(values.sum()), "p_positive": p}}
+    if job.about.vocabulary is not None:
+        prompt = language.start(job.about.vocabulary)
+        words = language.sample(
+            model, params, job.about.vocabulary, prompt, length=400, temperature=0.7, seed=settings.seed
+        )
+        text = "".join(words)
+        output.line(f"\na sample, at temperature 0.7:\n{text}")
+        return {"sample": text}
+    return {}
+
+
+def trigram_bits(job: Job) -> float:
+    """Return the bar that a language model has to beat."""
+    assert job.about.vocabulary is not None
+    assert job.test is not None
+    assert job.test.y is not None
+    held_out = np.append(job.test.X[0], job.test.y[0, -1])
+    return data.trigram_bits(job.text, held_out, len(job.about.vocabulary.characters))
+
+
+def count(params: Tree) -> int:
+    """Return how many numbers there are to learn."""
+    return sum(math.prod(leaf.shape) for leaf in tree.leaves(params))

@@ -1,0 +1,107 @@
+"""`rnn-xp evaluate` and `rnn-xp predict`: a trained model meets new data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import rnn_xp as rx
+from rnn_xp import checkpoint, data
+from rnn_xp.cli import jobs, scores
+from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.output import Output
+from rnn_xp.cli.runs import About, open_run
+from rnn_xp.data import Dataset
+from rnn_xp.data.longform import read_table
+
+
+def evaluate(given: Mapping[str, Any]) -> int:
+    """Score a model."""
+    output = Output(json=given.get("json", False))
+    model, params, about = open_run(given["run"], rx.get_backend(given.get("backend"), device=given.get("device")))
+    dataset = _test_data(given, about)
+    if dataset.y is None:
+        msg = f"{given['data']}: there must be targets to compare with: an array `y`, or a column --target."
+        raise ValueError(msg)
+    metrics = scores.score(model, params, about, dataset)
+    output.line(scores.in_words(metrics, about))
+    output.record({"result": {"task": about.task, "metrics": metrics}})
+    return 0
+
+
+def predict(given: Mapping[str, Any]) -> int:
+    """Write the predictions for every sequence, or for every step of each."""
+    model, params, about = open_run(given["run"], rx.get_backend(given.get("backend"), device=given.get("device")))
+    if about.vocabulary is not None:
+        msg = f"argument DIR: {given['run']} holds a language model; `rnn-xp generate` lets it write."
+        raise UsageError(msg)
+    dataset = _load(given, about, with_labels=False)
+    outputs = rx.predict(model, params, dataset.X, lengths=dataset.lengths, loss=about.loss)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(_rows(outputs, _ids(given, about, len(outputs)), about, dataset))
+    if "out" in given:
+        checkpoint.atomic_write(given["out"], text.getvalue().encode())
+    else:
+        sys.stdout.write(text.getvalue())
+    return 0
+
+
+def _test_data(given: Mapping[str, Any], about: About) -> Dataset:
+    """Load --data, or what belongs to the task."""
+    if about.vocabulary is not None:
+        if "data" in given:
+            return jobs.text_test(about, jobs.read_text(given["data"]))
+        return jobs.text_test(about)
+    if "data" in given:
+        return _load(given, about, with_labels=True)
+    if about.task == "sign-of-sum":
+        return jobs.sign_of_sum_test(about.seed)
+    if about.task == "japanese-vowels":
+        return jobs.rescale(data.japanese_vowels()[1], about.scaling)
+    msg = "argument --data: must be given: this model was trained on a file, which it does not hold."
+    raise UsageError(msg)
+
+
+def _load(given: Mapping[str, Any], about: About, *, with_labels: bool) -> Dataset:
+    """Read --data as the training read its own, and scale it the same way."""
+    options = {name: given.get(name, getattr(about, name)) for name in ("layout", "id", "time", "target")}
+    task: Any = "regression" if about.classes is None else "classification"
+    dataset = data.load(given["data"], task=task, **options)
+    if not with_labels:
+        dataset = dataset._replace(y=None)
+    dataset = jobs.check_features(dataset, about.features, given["data"], about.classes)
+    if dataset.X.ndim == 3:
+        data.check_finite("X", dataset.X.swapaxes(0, 1), dataset.lengths)
+    return jobs.rescale(dataset, about.scaling)
+
+
+def _ids(given: Mapping[str, Any], about: About, count: int) -> list[str]:
+    """Return the names of the sequences: those of a table, else their numbers."""
+    if given["data"].lower().endswith(".csv"):
+        return list(dict.fromkeys(read_table(given["data"]).columns[given.get("id", about.id)]))
+    return [str(number) for number in range(count)]
+
+
+def _rows(outputs: Any, ids: list[str], about: About, dataset: Dataset) -> Iterator[list[Any]]:
+    """Yield the header, then a row for every sequence, or for every valid step."""
+    per_step = outputs.ndim == 3
+    classes = about.classes
+    if classes is not None and outputs.shape[-1] == 1:  # one output for two classes
+        outputs = np.concatenate([1 - outputs, outputs], axis=-1)
+    if classes is not None:
+        names = ["label", *(f"p_{name}" for name in classes)]
+    else:
+        count = outputs.shape[-1]
+        names = ["prediction"] if count == 1 else [f"prediction_{place}" for place in range(count)]
+    yield ["id", *(["step"] if per_step else []), *names]
+    lengths = [outputs.shape[1]] * len(ids) if dataset.lengths is None else dataset.lengths.tolist()
+    for name, output, length in zip(ids, outputs, lengths, strict=True):
+        for step, values in enumerate(output[:length] if per_step else [output]):
+            label = [] if classes is None else [classes[int(np.argmax(values))]]
+            yield [name, *([step] if per_step else []), *label, *map(str, values)]

@@ -1,0 +1,122 @@
+"""The portable engine: array operations of the standard, one after the other.
+
+What a step touches again and again (views of its places, the transposed matrix) is made once, before the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rnn_xp.cells import Cell, Pair
+from rnn_xp.typing import Array, Namespace
+
+
+class Stage(NamedTuple):
+    """A pair of a cell at work: its rows of the recurrent matrix, and the places of its planes."""
+
+    pair: Pair
+    matrix: Array  # the rows of weight_hh that its operand meets
+    rows: slice  # these rows, in a (T, G*H, B)
+    merged: slice  # those of them whose product is added to a
+    bias: Array | None  # b_hh of the others, (rows apart, 1)
+    gates: range  # the gates it reads, in (T, G, H, B)
+    apart: range  # those of them whose product comes apart
+    kept: range  # those of them whose places hold what it keeps
+    extra: range  # the places of what it keeps beyond that, in (T, K, H, B)
+
+
+def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, *, xp: Namespace) -> list[Stage]:
+    """Give every pair of the cell its rows and places."""
+    H = weight_hh.shape[0] // len(cell.gates)
+    result: list[Stage] = []
+    row = gate = extra = 0
+    for pair in cell.pairs:
+        rows = slice(row, row + H * len(pair.reads if pair.multiplies is None else pair.multiplies))
+        merged = slice(row, rows.stop - H * len(pair.apart))
+        gates = range(gate, gate + len(pair.reads))
+        kept = gates[: len(pair.keeps)]
+        beyond = range(extra, extra + len(pair.keeps) - len(kept))
+        bias = None
+        if pair.apart and bias_hh is not None:
+            bias = xp.reshape(bias_hh[merged.stop : rows.stop], (rows.stop - merged.stop, 1))
+        matrix = weight_hh if len(cell.pairs) == 1 else weight_hh[rows, :]
+        apart = gates[len(gates) - len(pair.apart) :]
+        result.append(Stage(pair, matrix, rows, merged, bias, gates, apart, kept, beyond))
+        row, gate, extra = rows.stop, gates.stop, beyond.stop
+    return result
+
+
+def forward_step(
+    stage: Stage, a: Array, gates: Array, extra: Array, *, xp: Namespace
+) -> Callable[[int, Array, Any], Any]:
+    """Return ``step(t, operand, s_prev)``: it adds the product to a, runs the pair, stores what is kept, gives the result."""
+    forward, matrix, bias, apart = stage.pair.forward, stage.matrix, stage.bias, len(stage.apart)
+    blocks = [a[t, stage.merged, :] for t in range(a.shape[0])]
+    planes = _planes(gates, stage.gates)
+    places = [own[: len(stage.kept)] for own in planes]
+    if stage.extra:
+        places = [own + [extra[t, e, ...] for e in stage.extra] for t, own in enumerate(places)]
+    size = stage.merged.stop - stage.merged.start
+    H = gates.shape[2]
+
+    def step(t: int, operand: Array, s_prev: Any) -> Any:
+        product = matrix @ operand
+        block, read = blocks[t], planes[t]
+        if apart:
+            block += product[:size, :]
+            product = product[size:, :]
+            if bias is not None:
+                product += bias
+            read = read + [product[k * H : (k + 1) * H, :] for k in range(apart)]
+        else:
+            block += product
+        result, kept = forward(read, s_prev, xp=xp)
+        for place, plane in zip(places[t], kept, strict=True):
+            place[...] = plane
+        return result
+
+    return step
+
+
+def partials(
+    stage: Stage, gates: Array, extra: Array, s_prev: Any, s: Any, part: slice, *, xp: Namespace
+) -> list[list[Array]]:
+    """Return the pair's partial derivatives at the steps in `part`, a list for each; s_prev and s are (steps, H, B)."""
+    kept = [gates[part, g, ...] for g in stage.kept] + [extra[part, e, ...] for e in stage.extra]
+    planes = stage.pair.partials(kept, s_prev, s, xp=xp)
+    return [[plane[i, ...] for plane in planes] for i in range(part.stop - part.start)]
+
+
+def backward_step(
+    stage: Stage, d_gates: Array, d_a: Array, d_gates_h: Array, d_a_h: Array
+) -> Callable[[int, Any, Sequence[Array]], tuple[Array, Any]]:
+    """Return ``step(t, d_result, planes)``: it stores the gradients of a, gives those of the operand and of s_prev.
+
+    d_gates (T, G, H, B) and d_a (T, G*H, B) are one memory, the gradient of the input parts; d_gates_h and d_a_h that of the
+    recurrent parts, which is the same unless a gate of the cell keeps them apart.
+    """
+    backward, transposed = stage.pair.backward, stage.matrix.T
+    T = d_a.shape[0]
+    blocks = [d_a_h[t, stage.rows, :] for t in range(T)]
+    places = _planes(d_gates, stage.gates)
+    separate = d_a_h is not d_a
+    if separate:
+        copies = [(d_a[t, stage.merged, :], d_a_h[t, stage.merged, :]) for t in range(T)]
+        places = [own + further for own, further in zip(places, _planes(d_gates_h, stage.apart), strict=True)]
+
+    def step(t: int, d_result: Any, planes: Sequence[Array]) -> tuple[Array, Any]:
+        d_planes, d_direct = backward(d_result, planes)
+        for place, plane in zip(places[t], d_planes, strict=True):
+            place[...] = plane
+        if separate:
+            source, target = copies[t]
+            target[...] = source
+        return transposed @ blocks[t], d_direct
+
+    return step
+
+
+def _planes(gates: Array, chosen: Sequence[int]) -> list[list[Array]]:
+    """Return the chosen planes of (T, G, H, B) for every step."""
+    return [[gates[t, g, ...] for g in chosen] for t in range(gates.shape[0])]

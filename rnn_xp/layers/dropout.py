@@ -1,0 +1,61 @@
+"""Dropout (Srivastava et al. 2014), with the mean kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnn_xp import checks
+from rnn_xp.layers.base import Context, Layer, Signal
+from rnn_xp.random import Rng, keep_mask
+from rnn_xp.sequence import Valid
+from rnn_xp.typing import Array, Namespace, Tree
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Drop features of steps (T, B, D) or vectors (B, D) at `rate` while training, and scale the rest."""
+
+    rate: float
+    streams = 1
+
+    def __post_init__(self) -> None:
+        """Check the argument."""
+        object.__setattr__(self, "rate", checks.number("rate", self.rate, high=1.0))
+
+    def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
+        """Give what comes in."""
+        if signal is not None and signal.kind == "tokens":
+            msg = f"{self!r} takes features; what comes in is tokens."
+            raise ValueError(msg)
+        return self, Signal("steps", None) if signal is None else signal
+
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
+        """Raise unless x is (T, B, D) or (B, D)."""
+        if x.ndim != 2:
+            checks.shape("x", x, "T, B, D", (None, None, None))
+
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
+        """Drop; keep the mask."""
+        xp, rng = context.xp, context.rng
+        if rng is None or not self.rate:
+            return xp.asarray(x, copy=True), (), None
+        T, B, N = x.shape if x.ndim == 3 else (1, *x.shape)
+        mask = xp.permute_dims(keep_mask(rng, self.rate, (T, N, B), device=x.device, xp=xp), (0, 2, 1))
+        mask = mask if x.ndim == 3 else mask[0, ...]
+        return drop(x, mask, self.rate, xp=xp), (), mask
+
+    def run_back(
+        self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
+    ) -> tuple[Tree, Array | None, Tree]:
+        """Drop the same places of the gradient."""
+        mask = kept
+        if not need_d_x:
+            return (), None, ()
+        return (), xp.asarray(d_y, copy=True) if mask is None else drop(d_y, mask, self.rate, xp=xp), ()
+
+
+def drop(x: Array, mask: Array, rate: float, *, xp: Namespace) -> Array:
+    """Return x / (1 - rate) where mask, and 0 elsewhere: its own derivative."""
+    dropped: Array = xp.where(mask, x * (1.0 / (1.0 - rate)), xp.zeros((), dtype=x.dtype, device=x.device))
+    return dropped
