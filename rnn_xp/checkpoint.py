@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -169,7 +168,7 @@ def atomic_write(path: PathLike, data: bytes) -> None:
         If the file cannot be written; what was there before is still there, and nothing else.
     """
     path = Path(path)
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    temporary = path.parent / f".{os.urandom(8).hex()}.tmp"
     try:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -30,7 +30,7 @@ def global_norm(grads: Tree, *, xp: Namespace) -> Array:
     >>> float(global_norm((np.array([3.0]), {"b": np.array([[4.0]])}), xp=np))
     5.0
     """
-    norm: Array = xp.sqrt(sum(xp.sum(g * g) for g in tree.leaves(grads)))
+    norm: Array = xp.sqrt(sum(g @ g if g.ndim == 1 else xp.sum(g * g) for g in tree.leaves(grads)))
     return norm
 
 

@@ -60,8 +60,8 @@ def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namesp
 def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the mean over K of -target log p - (1 - target) log(1 - p), p = sigmoid(y); target (..., K)."""
     # log(1 + exp(y)) - y * target, in the form that overflows nowhere
-    loss = xp.maximum(y, 0.0 * y) + xp.log1p(xp.exp(-xp.abs(y))) - y * target
-    return xp.mean(loss, axis=-1), y
+    size = xp.abs(y)
+    return _mean(0.5 * (size + y) + xp.log1p(xp.exp(-size)) - y * target, xp=xp), y
 
 
 def binary_cross_entropy_backward(d_loss: Array, y: Array, target: Array, *, xp: Namespace) -> Array:
@@ -72,7 +72,7 @@ def binary_cross_entropy_backward(d_loss: Array, y: Array, target: Array, *, xp:
 def squared_error_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the mean over K of (y - target)^2, and y - target; target (..., K)."""
     e = y - target
-    return xp.mean(e * e, axis=-1), e
+    return _mean(e * e, xp=xp), e
 
 
 def squared_error_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
@@ -84,7 +84,7 @@ def huber_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Arr
     """Return the mean over K of e^2 / 2 where |e| <= 1, |e| - 1/2 beyond (Huber 1964), e = y - target."""
     e = y - target
     inner = xp.minimum(xp.abs(e), xp.ones_like(e))
-    return xp.mean(inner * (xp.abs(e) - 0.5 * inner), axis=-1), e
+    return _mean(inner * (xp.abs(e) - 0.5 * inner), xp=xp), e
 
 
 def huber_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
@@ -92,3 +92,9 @@ def huber_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> 
     one = xp.ones_like(e)
     slope: Array = xp.minimum(xp.maximum(e, -one), one)
     return (d_loss / e.shape[-1])[..., None] * slope
+
+
+def _mean(losses: Array, *, xp: Namespace) -> Array:
+    """Return the mean over the last axis; of a single component, itself."""
+    mean: Array = losses[..., 0] if losses.shape[-1] == 1 else xp.mean(losses, axis=-1)
+    return mean

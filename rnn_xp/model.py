@@ -135,14 +135,14 @@ class Sequential(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
+        xp, valid, rng, memory = context
         states, tapes = [], []
         starts = [None] * len(self._layers) if state_0 is None else state_0
         for place, (layer, p, s_0) in enumerate(zip(self._layers, params, starts, strict=True)):
-            memory = None if context.memory is None else context.memory.setdefault(place, {})
-            x, s_T, kept = layer.run(p, x, s_0, context._replace(memory=memory))
-            if context.rng is not None:
-                rng = context.rng._replace(layer=context.rng.layer + layer.streams)
-                context = context._replace(rng=rng)
+            own = None if memory is None else memory.setdefault(place, {})
+            x, s_T, kept = layer.run(p, x, s_0, Context(xp, valid, rng, own))
+            if rng is not None:
+                rng = rng._replace(layer=rng.layer + layer.streams)
             states.append(s_T)
             tapes.append(kept)
         return x, tuple(states), tuple(tapes)

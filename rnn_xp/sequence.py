@@ -112,9 +112,10 @@ class Run:
         s_prev = cell.state(*s_0)
         for t in range(self.T - 1, -1, -1) if reverse else range(self.T):
             result = first(t, s_prev.h, s_prev)
-            for step, operand in zip(others, self.operands, strict=False):
-                operand[t, ...] = result
-                result = step(t, result, s_prev)
+            if others:
+                for step, operand in zip(others, self.operands, strict=False):
+                    operand[t, ...] = result
+                    result = step(t, result, s_prev)
             if projection is not None:
                 self.operands[-1][t, ...] = result.h
                 result = result._replace(h=projection @ result.h)
@@ -167,10 +168,10 @@ class Run:
                 for step, planes in pairs:
                     d_result, direct = step(t, d_result, planes[t - part.start])
                     d_prev = list(direct) if d_prev is None else [_sum(*d) for d in zip(d_prev, direct, strict=True)]
-                d_s = d_prev if d_prev is not None else []
+                d_s = d_prev or []
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
-                for i in range(1, len(d_s)):
-                    d_s[i] = own.zero if d_s[i] is None else d_s[i]
+                if len(d_s) > 1:
+                    d_s[1:] = [own.zero if d is None else d for d in d_s[1:]]
         d_x = self.params.weight_ih.T @ own.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 
@@ -241,6 +242,8 @@ def _input_bias(params: Params, stages: Sequence[engine.Stage]) -> Array | None:
 def _columns(a: Array, *, xp: Namespace) -> Array:
     """Return a (T, N, B) as (N, T*B)."""
     T, N, B = a.shape
+    if B == 1:
+        return xp.reshape(a, (T, N)).T  # type: ignore[no-any-return]
     columns: Array = xp.reshape(xp.permute_dims(a, (1, 0, 2)), (N, T * B))
     return columns
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from rnn_xp.typing import Tree
 
+_NODES = (tuple, list, dict)
+
 
 def leaves(tree: Tree) -> list[Any]:
     """Return the leaves of `tree`, in order.
@@ -16,13 +18,15 @@ def leaves(tree: Tree) -> list[Any]:
     >>> leaves({"a": (1, None), "b": [2, 3]})
     [1, 2, 3]
     """
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        tree = tree.values()
-    elif not isinstance(tree, tuple | list):
-        return [tree]
-    return [leaf for part in tree for leaf in leaves(part)]
+    if not isinstance(tree, _NODES):
+        return [] if tree is None else [tree]
+    found: list[Any] = []
+    for part in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(part, _NODES):
+            found += leaves(part)
+        elif part is not None:
+            found.append(part)
+    return found
 
 
 def named_leaves(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:

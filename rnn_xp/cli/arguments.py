@@ -56,6 +56,7 @@ def _train(parser: Parser) -> None:
     data.add_argument("--data", metavar="FILE", help=".npz, .csv or .ts; with --task text any text in UTF-8")
     data.add_argument("--test", metavar="FILE", help="a file like --data, to score the model on")
     _columns(data)
+    data.add_argument("--targets", choices=["classes", "numbers"], help="default: integers and text are classes")
     data.add_argument("--validation", metavar="SHARE", type=_share, help="of the sequences, to find the best epoch")
     data.add_argument("--window", metavar="T", type=_whole("window"), help="steps of a window of text")
 

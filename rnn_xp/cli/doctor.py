@@ -36,7 +36,7 @@ def doctor(given: Mapping[str, Any]) -> int:
     report = {"system": system(), "backends": available()}
     for values in report.values():
         for name, value in values.items():
-            output.line(f"{name:<18} {value}")
+            output.line(f"{name:<22} {value}")
         output.line("")
     backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype="float64")
     errors = {name: gradient_error(layer, backend) for name, layer in LAYERS.items()}
@@ -64,7 +64,7 @@ def system() -> dict[str, Any]:
         "array-api-compat": compat,
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        **{name.lower(): os.environ.get(name, "not set") for name in THREADS},
+        **{name: os.environ.get(name, "not set") for name in THREADS},
     }
 
 

@@ -19,6 +19,11 @@ def generate(given: Mapping[str, Any]) -> int:
         msg = f"argument DIR: {given['run']} holds no language model; `rnn-xp train --task text --out DIR` makes one."
         raise UsageError(msg)
     prompt = given["prompt"]
+    unknown = sorted(set(prompt or "") - set(about.vocabulary.characters))
+    if unknown:
+        known = len(about.vocabulary.characters)
+        msg = f"argument --prompt: {', '.join(map(repr, unknown))} not among the {known} characters that the model knows."
+        raise UsageError(msg)
     words = language.sample(
         model,
         params,
@@ -28,9 +33,7 @@ def generate(given: Mapping[str, Any]) -> int:
         temperature=given["temperature"],
         seed=given["seed"],
     )
-    first = next(words)  # a prompt that cannot be read fails before anything is written
     sys.stdout.write(prompt or "")
-    sys.stdout.write(first)
     for character in words:
         sys.stdout.write(character)
         sys.stdout.flush()

@@ -35,6 +35,11 @@ class About:
     time: str = "time"
     target: str = "target"
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what is to be told apart: classes or characters; none for numbers."""
+        return self.vocabulary.characters if self.vocabulary else self.classes or ()
+
     def to_json(self) -> dict[str, Any]:
         """Return it in JSON values."""
         scaling = self.scaling and {"mean": self.scaling.mean.tolist(), "std": self.scaling.std.tolist()}

@@ -31,11 +31,20 @@ def score(model: rx.Sequential, params: Tree, about: About, dataset: Dataset) ->
     return scores
 
 
-def in_words(scores: Mapping[str, Any], about: About) -> str:
-    """Write scores as lines."""
-    lines = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
-    if "confusion" in scores and about.classes:
-        per_class = zip(about.classes, scores["precision"], scores["recall"], scores["confusion"], strict=True)
-        rows = [[name, precision, recall, *counts] for name, precision, recall, counts in per_class]
-        lines += ["", table(["class", "precision", "recall", *(f"as {name}" for name in about.classes)], rows)]
-    return "\n".join(lines)
+def in_words(scores: Mapping[str, Any]) -> str:
+    """Write the scores that are one number in a line."""
+    single = ((name.replace("_", " "), value) for name, value in scores.items() if isinstance(value, float))
+    return "  ".join(f"{name} {value:.4f}" for name, value in single)
+
+
+def per_class(scores: Mapping[str, Any], about: About) -> str:
+    """Write a table with a row for each class."""
+    confusion = scores["confusion"]
+    columns = (about.outputs, map(sum, confusion), scores["precision"], scores["recall"])
+    return table(["class", "number", "precision", "recall"], zip(*columns, strict=True))
+
+
+def confused(scores: Mapping[str, Any], about: About) -> str:
+    """Write the confusion matrix."""
+    rows = ([name, *counts] for name, counts in zip(about.outputs, scores["confusion"], strict=True))
+    return table(["class, taken for", *about.outputs], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,6 +27,7 @@ class Settings:
     id: str = "id"
     time: str = "time"
     target: str = "target"
+    targets: str | None = None  # what they look like
     loss: str | None = None  # what the targets suggest
     cell: str = "gru"
     hidden_size: int = 64
@@ -69,11 +71,13 @@ TASKS: dict[str, dict[str, Any]] = {
         "clip_norm": None,
         "init": "tutorial",
         "dtype": "float64",
+        "backend": "numpy",
     },
     "japanese-vowels": {
         "cell": "gru",
         "hidden_size": 64,
         "bidirectional": True,
+        "dropout": 0.3,
         "pool": "mean",
         "epochs": 40,
         "batch_size": 16,
@@ -85,7 +89,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "hidden_size": 256,
         "embedding_size": 64,
         "window": 64,
-        "epochs": 5,
+        "epochs": 4,
         "lr": 0.005,
         "schedule": "cosine",
     },
@@ -102,6 +106,8 @@ def settle(given: Mapping[str, Any]) -> Settings:
         values["lr"] = LR[optimizer]
     if "shuffle" not in given:
         values["shuffle"] = values.get("batch_size", Settings.batch_size) > 1
+    if "backend" not in given and "RNN_XP_BACKEND" in os.environ:
+        values["backend"] = None
     settings = Settings(**values)
     _refuse(settings, given)
     return settings
@@ -122,6 +128,7 @@ def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
         ("pool", settings.task == "text", "a language model has an output for every step"),
         ("loss", settings.task == "text", "a language model has the cross-entropy"),
         ("bidirectional", settings.task == "text", "a language model must not read what it predicts"),
+        ("targets", settings.task != "data", "it goes with --data, a file of sequences"),
         ("window", settings.task != "text", "it goes with --task text"),
     ):
         if option in given and unfit:

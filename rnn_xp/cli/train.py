@@ -7,15 +7,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 import rnn_xp as rx
 from rnn_xp import data, schedules, tree
 from rnn_xp.cli import language, scores
-from rnn_xp.cli.jobs import APART, Job, build_model, load_job
+from rnn_xp.cli.jobs import APART, Job, load_job
+from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.runs import Run
-from rnn_xp.cli.settings import OPTIMIZERS, Settings, settle
+from rnn_xp.cli.settings import Settings, settle
 from rnn_xp.optim import Optimizer
 from rnn_xp.typing import Tree
 
@@ -36,10 +35,12 @@ def train(given: Mapping[str, Any]) -> int:
 
     result = fit(settings, job, model, params, optimizer, backend, run, output)
     metrics = {} if job.test is None else scores.score(model, result.params, job.about, job.test)
-    if settings.task == "text":
-        metrics["trigram_bits_per_character"] = trigram_bits(job)
+    if job.trigram_bits is not None:
+        metrics["trigram_bits_per_character"] = job.trigram_bits
     if metrics:
-        output.line(f"\ntest: {scores.in_words(metrics, job.about)}")
+        output.line(f"\ntest  {scores.in_words(metrics)}")
+    if "confusion" in metrics:
+        output.line("\n" + scores.per_class(metrics, job.about))
     shown = show(settings, job, model, result.params, output)
     summary = {
         "task": settings.task,
@@ -56,17 +57,6 @@ def train(given: Mapping[str, Any]) -> int:
     }
     output.record({"result": summary})
     return 0
-
-
-def build_optimizer(settings: Settings) -> Optimizer:
-    """Build the optimiser, with only those arguments that were given."""
-    arguments: dict[str, Any] = {"lr": settings.lr}
-    if settings.momentum:
-        arguments["momentum"] = settings.momentum
-    if settings.weight_decay is not None:
-        arguments["weight_decay"] = settings.weight_decay
-    optimizer: Optimizer = OPTIMIZERS[settings.optimizer](**arguments)
-    return optimizer
 
 
 def fit(
@@ -159,15 +149,6 @@ def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, outpu
         output.line(f"\na sample, at temperature 0.7:\n{text}")
         return {"sample": text}
     return {}
-
-
-def trigram_bits(job: Job) -> float:
-    """Return the bar that a language model has to beat."""
-    assert job.about.vocabulary is not None
-    assert job.test is not None
-    assert job.test.y is not None
-    held_out = np.append(job.test.X[0], job.test.y[0, -1])
-    return data.trigram_bits(job.text, held_out, len(job.about.vocabulary.characters))
 
 
 def count(params: Tree) -> int:

@@ -24,12 +24,10 @@ def evaluate(given: Mapping[str, Any]) -> int:
     """Score a model."""
     output = Output(json=given.get("json", False))
     model, params, about = open_run(given["run"], rx.get_backend(given.get("backend"), device=given.get("device")))
-    dataset = _test_data(given, about)
-    if dataset.y is None:
-        msg = f"{given['data']}: there must be targets to compare with: an array `y`, or a column --target."
-        raise ValueError(msg)
-    metrics = scores.score(model, params, about, dataset)
-    output.line(scores.in_words(metrics, about))
+    metrics = scores.score(model, params, about, _test_data(given, about))
+    output.line(scores.in_words(metrics))
+    if "confusion" in metrics:
+        output.line(f"\n{scores.per_class(metrics, about)}\n\n{scores.confused(metrics, about)}")
     output.record({"result": {"task": about.task, "metrics": metrics}})
     return 0
 
@@ -40,7 +38,7 @@ def predict(given: Mapping[str, Any]) -> int:
     if about.vocabulary is not None:
         msg = f"argument DIR: {given['run']} holds a language model; `rnn-xp generate` lets it write."
         raise UsageError(msg)
-    dataset = _load(given, about, with_labels=False)
+    dataset = _load(given, about, labels=False)
     outputs = rx.predict(model, params, dataset.X, lengths=dataset.lengths, loss=about.loss)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -55,11 +53,9 @@ def predict(given: Mapping[str, Any]) -> int:
 def _test_data(given: Mapping[str, Any], about: About) -> Dataset:
     """Load --data, or what belongs to the task."""
     if about.vocabulary is not None:
-        if "data" in given:
-            return jobs.text_test(about, jobs.read_text(given["data"]))
-        return jobs.text_test(about)
+        return jobs.text_test(about.vocabulary, given.get("data"))
     if "data" in given:
-        return _load(given, about, with_labels=True)
+        return _load(given, about, labels=True)
     if about.task == "sign-of-sum":
         return jobs.sign_of_sum_test(about.seed)
     if about.task == "japanese-vowels":
@@ -68,17 +64,10 @@ def _test_data(given: Mapping[str, Any], about: About) -> Dataset:
     raise UsageError(msg)
 
 
-def _load(given: Mapping[str, Any], about: About, *, with_labels: bool) -> Dataset:
-    """Read --data as the training read its own, and scale it the same way."""
+def _load(given: Mapping[str, Any], about: About, *, labels: bool) -> Dataset:
+    """Read --data as the training read its own, unless told otherwise."""
     options = {name: given.get(name, getattr(about, name)) for name in ("layout", "id", "time", "target")}
-    task: Any = "regression" if about.classes is None else "classification"
-    dataset = data.load(given["data"], task=task, **options)
-    if not with_labels:
-        dataset = dataset._replace(y=None)
-    dataset = jobs.check_features(dataset, about.features, given["data"], about.classes)
-    if dataset.X.ndim == 3:
-        data.check_finite("X", dataset.X.swapaxes(0, 1), dataset.lengths)
-    return jobs.rescale(dataset, about.scaling)
+    return jobs.load_new(given["data"], about, options, labels=labels)
 
 
 def _ids(given: Mapping[str, Any], about: About, count: int) -> list[str]:

@@ -72,8 +72,9 @@ def forward_step(
         else:
             block += product
         result, kept = forward(read, s_prev, xp=xp)
-        for place, plane in zip(places[t], kept, strict=True):
-            place[...] = plane
+        if kept:
+            for place, plane in zip(places[t], kept, strict=True):
+                place[...] = plane
         return result
 
     return step

@@ -1,4 +1,4 @@
-"""PyTorch's state dicts: its keys on one side, this package's parameters on the other. PyTorch is not needed."""
+"""PyTorch's state dicts, read and written without PyTorch."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def from_state_dict(layer: Layer, mapping: Mapping[str, Any], backend: Backend |
     Returns
     -------
     tree
-        In the form of `layer.init`. Of a layer with ``bias="input"``, bias_ih is the sum of PyTorch's two biases.
+        In the form of `layer.init`. Of a layer with ``bias="input"``, bias_ih is the sum of the two biases.
 
     Raises
     ------
     ValueError
-        If keys are missing, unexpected or of another shape, all of them told at once; if PyTorch has no such layer;
-        or if ``bias="input"`` cannot hold PyTorch's biases: in a GRU, bias_hh of the gate n is no part of a sum.
+        If keys are missing, unexpected or of another shape, all of them told at once; if PyTorch has no such
+        layer; if ``bias="input"`` cannot hold both biases: a GRU's gate n does not add them.
 
     Examples
     --------
@@ -52,8 +52,11 @@ def from_state_dict(layer: Layer, mapping: Mapping[str, Any], backend: Backend |
     backend = get_backend(backend)
     keys = _keys(layer)
     folded = _folded(layer, keys)
-    specs = dict(zip(keys, tree.leaves(layer.spec()), strict=True))
-    shapes = {key: spec.shape for key, spec in specs.items()} | {to: specs[key].shape for key, to in folded.items()}
+    shapes = {}
+    for key, spec in zip(keys, tree.leaves(layer.spec()), strict=True):
+        shapes[key] = spec.shape
+        if key in folded:
+            shapes[folded[key]] = spec.shape
     if not isinstance(mapping, Mapping):
         msg = f"`mapping` must be a dict of arrays by PyTorch's keys; got {type(mapping).__name__}."
         raise TypeError(msg)
@@ -84,8 +87,8 @@ def to_state_dict(layer: Layer, params: Tree) -> dict[str, Host]:
     Returns
     -------
     dict
-        NumPy arrays of the caller's own, in PyTorch's order; ``module.load_state_dict`` takes them as tensors. Of a
-        layer with ``bias="input"``, bias_hh is 0; that is right for weights, and no gradient.
+        NumPy arrays of the caller's own, in PyTorch's order; ``load_state_dict`` takes them as tensors.
+        Of a layer with ``bias="input"``, bias_hh is 0: right for weights, but no gradient.
 
     Raises
     ------
@@ -138,11 +141,11 @@ def _folded(layer: Layer, keys: list[str]) -> dict[str, str]:
 
 
 def _addable(layer: Any, key: str, bias_hh: Host) -> Host:
-    """Return bias_hh if adding it to bias_ih changes no result: it must be 0 in gates that keep them apart."""
+    """Return bias_hh if it may be added to bias_ih: it must be 0 in gates that keep the two apart."""
     apart = {gate for pair in layer.cell.pairs for gate in pair.apart}
     for gate, part in zip(layer.cell.gates, np.split(bias_hh, len(layer.cell.gates)), strict=True):
         if gate in apart and part.any():
-            msg = f"`layer` must have bias=True: {key} of the gate {gate} is not 0, and cannot be added to bias_ih."
+            msg = f"`layer` must have bias=True: {key} is not 0 in the gate {gate}, which does not add it."
             raise ValueError(msg)
     return bias_hh
 

@@ -77,8 +77,10 @@ class Linear(Layer):
         self, params: Tree, kept: Array, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Sum over all steps and samples."""
-        rows = xp.reshape(d_y, (_count(d_y), self.output_size))
-        x = xp.reshape(kept, (_count(kept), self.input_size))
+        rows, x = d_y, kept
+        if d_y.ndim == 3:
+            rows = xp.reshape(d_y, (_count(d_y), self.output_size))
+            x = xp.reshape(kept, (_count(kept), self.input_size))
         d_bias = None if params.bias is None else xp.sum(rows, axis=0)
         return LinearParams(rows.T @ x, d_bias), d_y @ params.weight if need_d_x else None, ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from rnn_xp import checks
@@ -131,7 +132,7 @@ class Recurrent(Layer):
             came = type(state).__name__ + (f" of {len(state)}" if isinstance(state, tuple) else "")
             msg = f"`{name}` must be a tuple of the cell's fields ({', '.join(fields)}); got {came}."
             raise TypeError(msg)
-        for field, array, size in zip(fields, state, self._state_sizes(), strict=True):
+        for field, array, size in zip(fields, state, self._sizes, strict=True):
             shape = (self.num_layers * self.directions, batch, size)
             checks.shape(f"{name}.{field}", array, "L*dirs, B, H", shape)
             self.check_dtype(f"{name}.{field}", params, array)
@@ -141,7 +142,7 @@ class Recurrent(Layer):
         xp, valid, rng, memory = context
         T, B = x.shape[:2]
         new = {"dtype": x.dtype, "device": x.device}
-        sizes = self._state_sizes()
+        sizes = self._sizes
         flow = xp.permute_dims(x, (0, 2, 1))
         zeros = [xp.zeros((s, B), **new) for s in sizes] if state_0 is None else []
         state_T = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
@@ -175,7 +176,7 @@ class Recurrent(Layer):
     ) -> tuple[Tree, Array | None, Tree]:
         """Run back, from the last layer to the first."""
         dirs, new = self.directions, {"dtype": d_y.dtype, "device": d_y.device}
-        B, sizes = d_y.shape[1], self._state_sizes()
+        B, sizes = d_y.shape[1], self._sizes
         d_state_0 = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
         zeros = [xp.zeros((s, B), **new) for s in sizes] if d_state_T is None else []
         d_params: list[Any] = [None] * len(params)
@@ -197,9 +198,10 @@ class Recurrent(Layer):
             d_flow = d_input
         return tuple(d_params), _time_major(d_flow, xp=xp) if need_d_x else None, d_state_0
 
-    def _state_sizes(self) -> list[int]:
-        """Return the units of every field: P or H for h, H for the rest."""
-        return [self.proj_size or self.hidden_size] + [self.hidden_size] * (len(self.cell.state._fields) - 1)
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        """The units of every field of the state: P or H for h, H for the rest."""
+        return (self.proj_size or self.hidden_size, *[self.hidden_size] * (len(self.cell.state._fields) - 1))
 
     def _drop(self, flow: Array, mask: Array | None, *, xp: Namespace) -> Array:
         """Return flow where mask, scaled to keep its mean, and 0 elsewhere; its own derivative."""

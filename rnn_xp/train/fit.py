@@ -222,13 +222,12 @@ def _one_epoch(
 
 
 def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
-    """Read the device's counter of good steps, and stop where it fell behind."""
-    good = int(stepper.good)
-    if good < stepper.steps:
+    """Stop where a step was not finite, and name it."""
+    bad = stepper.first_bad()
+    if bad is not None:
         msg = (
-            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {good % batches + 1} "
-            f"of {batches}; it never reached the weights. Lower the learning rate, or clip the gradient "
-            "(`clip_norm`)."
+            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {bad % batches + 1} of {batches}; "
+            "it never reached the weights. Lower the learning rate, or clip the gradient (`clip_norm`)."
         )
         raise FloatingPointError(msg)
 

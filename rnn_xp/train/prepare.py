@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ class Batches:
         target = target[:steps, part, ...] if per_step else target[part, ...]
         shape = (steps, part.stop - part.start) if per_step else (part.stop - part.start,)
         if weight is None and (valid is None or not per_step):
-            total = float(np.prod(shape))
+            total = float(math.prod(shape))
             if shape not in self._equal:
                 new = {"dtype": self.backend.dtype, "device": self.backend.device}
                 self._equal[shape] = xp.full(shape, 1.0 / total, **new)

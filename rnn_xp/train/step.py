@@ -13,15 +13,15 @@ from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.prepare import Batch
-from rnn_xp.typing import Array, Tree
+from rnn_xp.typing import Array, Namespace, Tree
 
 
 class Stepper:
     """The weights in training, and what it takes to move them.
 
     All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A step whose loss
-    or gradient is not finite, and every step after it, leaves the weights and the optimiser as they were; `good` counts
-    the steps before it on the device, so that the host may learn of it when it reads the losses.
+    or gradient is not finite, and every step after it, leaves the weights and the optimiser as they were; the device
+    remembers it, and the host learns of it from `first_bad` when it reads the losses.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class Stepper:
         self._d_flat, d_params = _flatten(params, backend)
         self._d_leaves = tree.leaves(d_params)
         self._state: Any = optimizer.init(self._flat, xp=xp)
-        self._all_good = xp.full((), True, dtype=xp.bool, device=backend.device)
-        self.good = xp.zeros((), dtype=xp.int64, device=backend.device)
+        self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
+        self._read: list[Array] = []  # `_good` after every step since the last reading
 
     @property
     def lr(self) -> float:
@@ -72,14 +72,22 @@ class Stepper:
             d_flat, norm = clip_by_global_norm(d_flat, self.clip_norm, xp=xp)
         if self.clip_value is not None:
             d_flat = clip_by_value(d_flat, self.clip_value, xp=xp)
-        flat, state = self.optimizer.update(self._flat, d_flat, self._state, self.lr, xp=xp)
-        good = self._all_good & xp.isfinite(norm) & xp.isfinite(loss)
+        lr = None if self.schedule is None else self.lr
+        flat, state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
+        self._good = good = self._good & xp.isfinite(norm) & xp.isfinite(loss)
+        self._read.append(good)
         self._flat[...] = xp.where(good, flat, self._flat)
-        self._state = tree.map(lambda new, old: xp.where(good, new, old) if hasattr(new, "shape") else new, state, self._state)
-        self._all_good = good
-        self.good = self.good + xp.astype(good, xp.int64)
+        pairs = zip(tree.leaves(state), tree.leaves(self._state), strict=True)
+        self._state = tree.unflatten(state, [_choose(good, new, old, xp=xp) for new, old in pairs])
         self.steps += 1
         return loss, norm
+
+    def first_bad(self) -> int | None:
+        """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
+        flags, self._read = self._read, []
+        if bool(self._good):
+            return None
+        return self.steps - len(flags) + next((i for i, flag in enumerate(flags) if not bool(flag)), 0)
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
@@ -99,3 +107,8 @@ def _flatten(params: Tree, backend: Backend) -> tuple[Array, Tree]:
         views.append(view)
         start += size
     return flat, tree.unflatten(params, views)
+
+
+def _choose(good: Array, new: Any, old: Any, *, xp: Namespace) -> Any:
+    """Return new where `good`, else old; a count that the host keeps goes on."""
+    return xp.where(good, new, old) if hasattr(new, "shape") else new
