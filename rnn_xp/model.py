@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rnn_xp import functional
 from rnn_xp.cells import CELLS, Cell
-from rnn_xp.layers import LAYERS, Context, Embedding, Layer, Signal
+from rnn_xp.layers import LAYERS, Context, Embedding, LastStep, Layer, Recurrent, Signal
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -52,7 +53,7 @@ class Sequential(Layer):
             msg = "`layers` must hold at least one layer; got none."
             raise ValueError(msg)
         signal: Signal | None = None
-        fitted = []
+        fitted: list[Any] = []
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 msg = f"`layers` must be layers; got {type(layer).__name__} at place {place}."
@@ -64,6 +65,12 @@ class Sequential(Layer):
                 raise ValueError(msg) from None
             fitted.append(connected)
         self._layers = tuple(fitted)
+        # a LastStep after a recurrent layer is that layer's last state, with no need of the steps between
+        self._only_last = {
+            i
+            for i, (layer, after) in enumerate(pairwise(fitted))
+            if isinstance(layer, Recurrent) and isinstance(after, LastStep)
+        }
         self._signal = signal
 
     @property
@@ -135,12 +142,17 @@ class Sequential(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
-        xp, valid, rng, memory = context
-        states, tapes = [], []
+        xp, valid, rng, memory, _ = context
+        states: list[Tree] = []
+        tapes: list[Any] = []
         starts = [None] * len(self._layers) if state_0 is None else state_0
-        for place, (layer, p, s_0) in enumerate(zip(self._layers, params, starts, strict=True)):
-            own = None if memory is None else memory.setdefault(place, {})
-            x, s_T, kept = layer.run(p, x, s_0, Context(xp, valid, rng, own))
+        for i, (layer, p, s_0) in enumerate(zip(self._layers, params, starts, strict=True)):
+            own = None if memory is None else memory.setdefault(i, {})
+            only_last = s_0 is None and i in self._only_last
+            if x is None:  # this is the LastStep after a layer that gave only its state
+                x, s_T, kept = self._layers[i - 1].last(states[-1], xp=xp), (), None
+            else:
+                x, s_T, kept = layer.run(p, x, s_0, Context(xp, valid, rng, own, not only_last))
             if rng is not None:
                 rng = rng._replace(layer=rng.layer + layer.streams)
             states.append(s_T)
@@ -152,14 +164,16 @@ class Sequential(Layer):
     ) -> tuple[Tree, Array | None, Tree]:
         """Run back through the layers; the first one's d_x only where it is asked for."""
         count = len(self._layers)
-        d_params: list[Tree] = [None] * count
-        d_starts: list[Tree] = [None] * count
+        d_ends = [None] * count if d_state_T is None else list(d_state_T)
+        d_params: list[Tree] = [()] * count
+        d_starts: list[Tree] = [()] * count
         d: Any = d_y
         for i in range(count - 1, -1, -1):
-            d_s = None if d_state_T is None else d_state_T[i]
-            d_params[i], d, d_starts[i] = self._layers[i].run_back(
-                params[i], kept[i], d, d_s, need_d_x or i > 0, xp=xp
-            )
+            layer = self._layers[i]
+            if kept[i] is None and i - 1 in self._only_last:
+                d, d_ends[i - 1] = None, self._layers[i - 1].last_back(d, d_ends[i - 1], xp=xp)
+            else:
+                d_params[i], d, d_starts[i] = layer.run_back(params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp)
         return tuple(d_params), d, tuple(d_starts)
 
 

@@ -69,7 +69,7 @@ class Run:
         self, cell: Cell, params: Params, steps: int, batch: int, *, dtype: Any, device: Any, reverse: bool, xp: Namespace
     ) -> None:
         self.cell, self.params, self.reverse, self.xp = cell, params, reverse, xp
-        self._new = {"dtype": dtype, "device": device}
+        self.new = {"dtype": dtype, "device": device}
         G, H = len(cell.gates), params.weight_ih.shape[0] // len(cell.gates)
         P = params.weight_hh.shape[1]
         self.T, self.B, self.H = steps, batch, H
@@ -83,14 +83,16 @@ class Run:
         self._a = xp.reshape(self.gates, (steps, G * H, batch))
         self._forward_steps = [engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages]
         self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
+        self._zeros = [xp.zeros_like(place) for place in self._slots[0]]
+        self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:
-        array: Array = self.xp.empty(shape, **self._new)
+        array: Array = self.xp.empty(shape, **self.new)
         return array
 
-    def forward(self, x: Array, s_0: Sequence[Array], valid: Valid | None) -> Array:
-        """Run over x (T, D, B), finite in its padding, from the state s_0, (H or P, B) a field.
+    def forward(self, x: Array, s_0: Sequence[Array] | None, valid: Valid | None) -> Array:
+        """Run over x (T, D, B), finite in its padding, from the state s_0, (H or P, B) a field; None is zero.
 
         Returns
         -------
@@ -105,11 +107,12 @@ class Run:
         bias = _input_bias(self.params, self.stages)
         if bias is not None:
             self._a += bias
-        for place, start in zip(slots[self.T if reverse else 0], s_0, strict=True):
-            place[...] = start
+        s_prev = cell.state(*(self._zeros if s_0 is None else s_0))
+        fields = range(len(s_prev))
+        for i in fields:
+            slots[self.T if reverse else 0][i][...] = s_prev[i]
 
         full = self.T if valid is None else valid.full
-        s_prev = cell.state(*s_0)
         for t in range(self.T - 1, -1, -1) if reverse else range(self.T):
             result = first(t, s_prev.h, s_prev)
             if others:
@@ -122,8 +125,9 @@ class Run:
             if t >= full:
                 keep = valid.mask[t, ...]  # type: ignore[union-attr]
                 result = cell.state(*[xp.where(keep, new, old) for new, old in zip(result, s_prev, strict=True)])
-            for place, value in zip(slots[t if reverse else t + 1], result, strict=True):
-                place[...] = value
+            after = slots[t if reverse else t + 1]
+            for i in fields:
+                after[i][...] = result[i]
             s_prev = result
         return self.states[0][: self.T, ...] if reverse else self.states[0][1:, ...]
 
@@ -132,9 +136,11 @@ class Run:
         return self._slots[0 if self.reverse else self.T]
 
     def backward(
-        self, d_h: Array, d_s_T: Sequence[Array], valid: Valid | None, need_d_x: bool
+        self, d_h: Array | None, d_s_T: Sequence[Array] | None, valid: Valid | None, need_d_x: bool
     ) -> tuple[Params, Array | None, list[Any]]:
         """Back-propagate d_h (T, H or P, B), zero in its padding, and d_s_T, the gradients of the last state's fields.
+
+        None stands for zero.
 
         Returns
         -------
@@ -149,13 +155,13 @@ class Run:
         own = self._gradients
         projection = None if self.params.weight_hr is None else self.params.weight_hr.T
         full = self.T if valid is None else valid.full
-        d_s: list[Any] = list(d_s_T)
-        for part in _parts(self.T, max(1, PART // max(1, self.H * self.B)), reverse):
-            s_prev, s = self._states_around(part)
+        d_s: list[Any] = list(self._zeros if d_s_T is None else d_s_T)
+        for part, s_prev, s in own.parts:
             partials = [engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp) for stage in self.stages]
             pairs = list(zip(own.steps, partials, strict=True))[::-1]
             for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
-                d_s[0] = d_s[0] + d_h[t, ...]
+                if d_h is not None:
+                    d_s[0] = d_s[0] + d_h[t, ...]
                 d_prev = None
                 if t >= full:
                     keep = valid.mask[t, ...]  # type: ignore[union-attr]
@@ -175,26 +181,23 @@ class Run:
         d_x = self.params.weight_ih.T @ own.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 
-    def _states_around(self, part: slice) -> tuple[Any, Any]:
-        """Return the states before and after the steps in `part`, fields (steps, H or P, B)."""
-        later = slice(part.start + 1, part.stop + 1)
-        before, after = (later, part) if self.reverse else (part, later)
-        state = self.cell.state
-        return state(*[field[before, ...] for field in self.states]), state(*[field[after, ...] for field in self.states])
-
     def _weight_gradients(self, own: _Gradients) -> Params:
         """Return the gradients of the weights: a product for every tile of steps, added in the order of time."""
         xp, params = self.xp, self.params
         total: list[Any] = []
-        for tile in _parts(self.T, TILE, True) or [slice(0, 0)]:
+        for tile in self._tiles:
             before = slice(tile.start + 1, tile.stop + 1) if self.reverse else tile
             operands = [_columns(o, xp=xp).T for o in (self.states[0][before, ...], *[o[tile, ...] for o in self.operands])]
             d_a = _columns(own.a[tile, ...], xp=xp)
             d_a_h = d_a if own.a_h is own.a else _columns(own.a_h[tile, ...], xp=xp)
-            d_hh = [d_a_h[stage.rows, :] @ o for stage, o in zip(self.stages, operands, strict=False)]
+            if len(self.stages) == 1:
+                d_hh = d_a_h @ operands[0]
+            else:
+                blocks = [d_a_h[stage.rows, :] @ o for stage, o in zip(self.stages, operands, strict=False)]
+                d_hh = xp.concat(blocks, axis=0)
             parts = (
                 d_a @ _columns(self.x[tile, ...], xp=xp).T,
-                d_hh[0] if len(d_hh) == 1 else xp.concat(d_hh, axis=0),
+                d_hh,
                 None if params.bias_ih is None else xp.sum(d_a, axis=1),
                 None if params.bias_hh is None else xp.sum(d_a_h, axis=1),
                 None if params.weight_hr is None else _columns(own.projected[tile, ...], xp=xp) @ operands[-1],
@@ -218,6 +221,16 @@ class _Gradients:
         self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
         self.steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
+        # the steps in parts, in the order of going back, with the states before and after them
+        self.parts = [(part, *_states_around(run, part)) for part in _parts(T, max(1, PART // max(1, H * B)), run.reverse)]
+
+
+def _states_around(run: Run, part: slice) -> tuple[Any, Any]:
+    """Return the states before and after the steps in `part`, fields (steps, H or P, B)."""
+    later = slice(part.start + 1, part.stop + 1)
+    before, after = (later, part) if run.reverse else (part, later)
+    state = run.cell.state
+    return state(*[field[before, ...] for field in run.states]), state(*[field[after, ...] for field in run.states])
 
 
 def _parts(steps: int, size: int, ascending: bool) -> list[slice]:

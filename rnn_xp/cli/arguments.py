@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from rnn_xp import __version__, checks
 from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.output import table
 from rnn_xp.cli.settings import OPTIMIZERS, TASKS, chosen
 from rnn_xp.initializers import INITIALIZERS
 from rnn_xp.model import LOSSES
@@ -32,7 +33,12 @@ def build_parser() -> Parser:
 
     def command(name: str, summary: str, **more: Any) -> Parser:
         return commands.add_parser(
-            name, help=summary, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=False, **more
+            name,
+            help=summary,
+            description=summary,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+            **more,
         )
 
     _train(
@@ -52,12 +58,18 @@ def build_parser() -> Parser:
 
 def _train(parser: Parser) -> None:
     data = parser.add_argument_group("what to learn")
-    data.add_argument("--task", choices=[task for task in TASKS if task != "data"], help="default: sign-of-sum")
+    data.add_argument(
+        "--task", choices=[task for task in TASKS if task != "data"], help="default: sign-of-sum"
+    )
     data.add_argument("--data", metavar="FILE", help=".npz, .csv or .ts; with --task text any text in UTF-8")
     data.add_argument("--test", metavar="FILE", help="a file like --data, to score the model on")
     _columns(data)
-    data.add_argument("--targets", choices=["classes", "numbers"], help="default: integers and text are classes")
-    data.add_argument("--validation", metavar="SHARE", type=_share, help="of the sequences, to find the best epoch")
+    data.add_argument(
+        "--targets", choices=["classes", "numbers"], help="default: integers and text are classes"
+    )
+    data.add_argument(
+        "--validation", metavar="SHARE", type=_share, help="of the sequences, to find the best epoch"
+    )
     data.add_argument("--window", metavar="T", type=_whole("window"), help="steps of a window of text")
 
     model = parser.add_argument_group("the model")
@@ -67,7 +79,10 @@ def _train(parser: Parser) -> None:
     model.add_argument("--num-layers", metavar="L", type=_whole("num-layers"))
     model.add_argument("--bidirectional", action=argparse.BooleanOptionalAction)
     model.add_argument(
-        "--dropout", metavar="RATE", type=_real("dropout", high=1.0), help="between layers and before the output"
+        "--dropout",
+        metavar="RATE",
+        type=_real("dropout", high=1.0),
+        help="between layers and before the output",
     )
     model.add_argument("--pool", choices=["last", "mean", "max"], help="how steps become one vector")
     model.add_argument("--init", choices=list(INITIALIZERS))
@@ -85,8 +100,12 @@ def _train(parser: Parser) -> None:
     training.add_argument("--weight-decay", metavar="FACTOR", type=_real("weight-decay"))
     training.add_argument("--schedule", choices=["constant", "cosine"], help="of the learning rate")
     training.add_argument("--clip-norm", metavar="LIMIT", type=_limit("clip-norm"), help="a number, or none")
-    training.add_argument("--clip-value", metavar="LIMIT", type=_limit("clip-value"), help="a number, or none")
-    training.add_argument("--patience", metavar="N", type=_whole("patience"), help="epochs without a better one")
+    training.add_argument(
+        "--clip-value", metavar="LIMIT", type=_limit("clip-value"), help="a number, or none"
+    )
+    training.add_argument(
+        "--patience", metavar="N", type=_whole("patience"), help="epochs without a better one"
+    )
     training.add_argument("--seed", metavar="SEED", type=_whole("seed", 0, 2**32 - 1))
 
     place = parser.add_argument_group("where it runs, and what it writes")
@@ -115,10 +134,16 @@ def _predict(parser: Parser) -> None:
 
 def _generate(parser: Parser) -> None:
     _run(parser)
-    parser.add_argument("--prompt", metavar="TEXT", type=_text, default=None, help="what the text begins with")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", type=_text, default=None, help="what the text begins with"
+    )
     parser.add_argument("--length", metavar="N", type=_whole("length"), default=400, help="characters (400)")
     parser.add_argument(
-        "--temperature", metavar="F", type=_real("temperature"), default=0.7, help="0: always the likeliest (0.7)"
+        "--temperature",
+        metavar="F",
+        type=_real("temperature"),
+        default=0.7,
+        help="0: always the likeliest (0.7)",
     )
     parser.add_argument("--seed", metavar="SEED", type=_whole("seed", 0), default=0, help="0")
     _backend(parser)
@@ -134,7 +159,9 @@ def _run(parser: Parser) -> None:
 
 
 def _columns(parser: Any) -> None:
-    parser.add_argument("--layout", choices=["NTC", "TNC", "NCT"], help="order of the axes of X in an .npz file")
+    parser.add_argument(
+        "--layout", choices=["NTC", "TNC", "NCT"], help="order of the axes of X in an .npz file"
+    )
     for name in ("id", "time", "target"):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=f"of a .csv file; default: {name}")
 
@@ -145,7 +172,7 @@ def _backend(parser: Any) -> None:
 
 
 def _json(parser: Any) -> None:
-    parser.add_argument("--json", action="store_true", help="JSON lines on standard output, the rest on standard error")
+    parser.add_argument("--json", action="store_true", help="JSON lines on stdout, the rest on stderr")
 
 
 def _whole(name: str, minimum: int = 1, maximum: int | None = None) -> Callable[[str], int]:
@@ -195,16 +222,13 @@ def _wrong(error: ValueError, unreadable: str) -> NoReturn:
 
 
 def _defaults() -> str:
-    """Write what each task chooses, as a table: one column a task."""
+    """Write what each task chooses, as a table: a column for each task."""
+    plain = {None: "-", True: "yes", False: "no"}
     tasks = {task: chosen(task) for task in TASKS}
-    shown = [
-        name
-        for name in tasks["data"]
-        if name in {key for values in TASKS.values() for key in values} or name in ("batch_size", "clip_norm")
-    ]
-    width = max(map(len, TASKS)) + 2
-    rows = ["".join(f"{task:<{width}}" for task in ("", *tasks)).rstrip()]
-    for name in shown:
-        cells = [f"  --{name.replace('_', '-')}", *(str(values[name]) for values in tasks.values())]
-        rows.append("".join(f"{cell:<{width}}" for cell in cells).rstrip())
-    return "Defaults:\n" + "\n".join(rows)
+    rows = []
+    for name in dict.fromkeys(name for values in TASKS.values() for name in values):
+        values = [tasks[task][name] for task in TASKS]
+        cells = [plain.get(v, str(v)) if v is None or isinstance(v, bool) else str(v) for v in values]
+        rows.append([f"--{name.replace('_', '-')}", *cells])
+    header = ["Defaults of", *("--data" if task == "data" else task for task in TASKS)]
+    return table(header, rows)

@@ -36,7 +36,7 @@ def told(error: BaseException) -> tuple[int, str]:
             return INTERRUPTED, words or "interrupted."
         case MemoryError():
             why = f" ({words.rstrip('.')})" if words else ""
-            return FAILED, f"out of memory{why}; choose a smaller --batch-size or --hidden-size, or --dtype float32."
+            return FAILED, f"out of memory{why}; choose a smaller --batch-size or --hidden-size."
         case OSError(filename=name, strerror=why) if name is not None and why is not None:
             return FAILED, f"{name}: {why}."
     return FAILED, words or type(error).__name__

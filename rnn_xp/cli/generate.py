@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_xp import get_backend
 from rnn_xp.cli import language
 from rnn_xp.cli.errors import UsageError
 from rnn_xp.cli.runs import open_run
@@ -14,15 +13,15 @@ from rnn_xp.cli.runs import open_run
 
 def generate(given: Mapping[str, Any]) -> int:
     """Write the prompt and what follows it, character by character."""
-    model, params, about = open_run(given["run"], get_backend(given.get("backend"), device=given.get("device")))
+    model, params, about = open_run(given)
     if about.vocabulary is None:
-        msg = f"argument DIR: {given['run']} holds no language model; `rnn-xp train --task text --out DIR` makes one."
+        msg = f"argument DIR: {given['run']} holds no language model; `rnn-xp train --task text` makes one."
         raise UsageError(msg)
     prompt = given["prompt"]
     unknown = sorted(set(prompt or "") - set(about.vocabulary.characters))
     if unknown:
-        known = len(about.vocabulary.characters)
-        msg = f"argument --prompt: {', '.join(map(repr, unknown))} not among the {known} characters that the model knows."
+        count, known = len(about.vocabulary.characters), "characters that the model knows"
+        msg = f"argument --prompt: {', '.join(map(repr, unknown))} not among the {count} {known}."
         raise UsageError(msg)
     words = language.sample(
         model,

@@ -36,8 +36,10 @@ def load_job(settings: Settings) -> Job:
         settings.task,
         settings.seed,
         settings.loss or "cross_entropy",
-        **{name: getattr(settings, name) for name in ("layout", "id", "time", "target")},
+        **{name: getattr(settings, name) for name in ("dtype", "layout", "id", "time", "target")},
     )
+    train: Dataset
+    test: Dataset | None
     trigram_bits = None
     if settings.task == "text":
         about, train, test, trigram_bits = _load_text(settings, about)
@@ -49,8 +51,8 @@ def load_job(settings: Settings) -> Job:
         train, validation = _split(train, settings.validation, settings.seed)
     if settings.task in ("data", "japanese-vowels") and train.X.ndim == 3:
         about = replace(about, scaling=_fit_scaling(train, settings.data or settings.task))
-    parts = (part and rescale(part, about.scaling) for part in (validation, test))
-    return Job(about, rescale(train, about.scaling), *parts, trigram_bits)
+    validation, test = (part and rescale(part, about.scaling) for part in (validation, test))
+    return Job(about, rescale(train, about.scaling), validation, test, trigram_bits)
 
 
 def sign_of_sum_test(seed: int) -> Dataset:
@@ -60,15 +62,17 @@ def sign_of_sum_test(seed: int) -> Dataset:
 
 def text_test(vocabulary: data.Vocabulary, path: str | None) -> Dataset:
     """Return the text of a file, or the tenth of Python's own that training holds back, as one sequence."""
-    tokens = encode(vocabulary, data.python_text() if path is None else read_text(path), path or "Python's text")
-    return _one_sequence(data.split(tokens)[1] if path is None else tokens)
+    if path is None:
+        return _one_sequence(data.split(_encode(vocabulary, data.python_text(), "Python's own text"))[1])
+    return _one_sequence(_encode(vocabulary, read_text(path), path))
 
 
-def encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.Tokens:
+def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.Tokens:
     """Return the tokens of a text, or say which of its characters are unknown."""
     unknown = sorted(set(text) - set(vocabulary.characters))
     if unknown:
-        msg = f"{source}: there are characters that the model was not trained on: {', '.join(map(repr, unknown[:10]))}."
+        shown = ", ".join(map(repr, unknown[:10]))
+        msg = f"{source}: there are characters that the model does not know: {shown}."
         raise ValueError(msg)
     return vocabulary.encode(text)
 
@@ -84,7 +88,7 @@ def read_text(path: str) -> str:
 
 
 def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) -> Dataset:
-    """Read a file for a trained model: the features of its training, its scaling and, with `labels`, its classes."""
+    """Read a file as a trained model's own data, and scale it; with `labels`, as indices into its classes."""
     task: Any = "regression" if about.classes is None else "classification"
     dataset = data.load(path, task=task, **options)
     if dataset.features != about.features:
@@ -95,7 +99,7 @@ def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) 
     if not labels:
         return rescale(dataset._replace(y=None), about.scaling)
     if dataset.y is None:
-        msg = f"{path}: there must be targets to compare with: an array `y`, or a column {options['target']!r}."
+        msg = f"{path}: there must be targets: an array `y`, or a column {options['target']!r}."
         raise ValueError(msg)
     if about.classes is not None:
         try:
@@ -114,9 +118,9 @@ def rescale(dataset: Dataset, scaling: Scaling | None) -> Dataset:
 def _load_text(settings: Settings, about: About) -> tuple[About, Dataset, Dataset, float]:
     """Cut a text into windows and a held-out tenth; the vocabulary is that of all of it."""
     text = data.python_text() if settings.data is None else read_text(settings.data)
-    vocabulary = data.vocabulary(text)
-    known, held_out = data.split(vocabulary.encode(text))
     try:
+        vocabulary = data.vocabulary(text)
+        known, held_out = data.split(vocabulary.encode(text))
         bits = data.trigram_bits(known, held_out, len(vocabulary.characters))
         windows = Dataset(*data.windows(known, settings.window))
     except ValueError as error:
@@ -145,7 +149,7 @@ def _load_sequences(settings: Settings) -> tuple[Dataset, Dataset | None]:
     task: Any = "regression" if numbers else "classification" if settings.targets == "classes" else None
     train = data.load(settings.data, task=task, **options)
     if train.y is None:
-        msg = f"{settings.data}: there must be targets to learn: an array `y`, or a column {settings.target!r}."
+        msg = f"{settings.data}: there must be targets: an array `y`, or a column {settings.target!r}."
         raise ValueError(msg)
     if settings.test is None:
         return train, None
@@ -161,13 +165,13 @@ def _loss(settings: Settings, train: Dataset) -> str:
         msg = f"{source}: there must be at least two classes to tell apart; got {classes[0]!r} alone."
         raise ValueError(msg)
     if classes is None and loss == "cross_entropy":
-        msg = f"argument --loss: {loss} is for classes; the targets of {source} are numbers. Give --targets classes."
+        msg = f"argument --loss: {loss} is for classes; {source} has numbers. See --targets."
         raise UsageError(msg)
     if classes is not None and loss in ("squared_error", "huber"):
-        msg = f"argument --loss: {loss} is for numbers; the targets of {source} are classes."
+        msg = f"argument --loss: {loss} is for numbers; {source} has classes."
         raise UsageError(msg)
     if classes is not None and loss == "binary_cross_entropy" and len(classes) > 2:
-        msg = f"argument --loss: {loss} is for two classes, or numbers from 0 to 1; {source} has {len(classes)} classes."
+        msg = f"argument --loss: {loss} is for two classes, or numbers; {source} has {len(classes)} classes."
         raise UsageError(msg)
     return loss
 
@@ -177,7 +181,7 @@ def _split(train: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     count = len(train.X)
     held = max(1, round(share * count))
     if held >= count:
-        msg = f"--validation {share:g} must leave a sequence to train on; there is {count} in all."
+        msg = f"--validation {share:g} must leave a sequence to train on; there are {count} in all."
         raise ValueError(msg)
     order = np.random.default_rng([seed, _SPLIT]).permutation(count)
 

@@ -67,7 +67,7 @@ def start(vocabulary: data.Vocabulary) -> str:
 def _read(
     model: Sequential, params: Tree, tokens: data.text.Tokens, state: Tree
 ) -> tuple[NDArray[np.float64], Tree]:
-    """Return what the model expects after each of the tokens (T,): logits (T, V), and its state after them."""
+    """Return logits (T, V) of what follows each of the tokens (T,), and the state after them."""
     backend = backend_of(tree.leaves(params)[0])
     y, state, _ = model.forward(params, backend.asarray(tokens[:, np.newaxis]), state_0=state)
     return backend.to_numpy(y)[:, 0].astype(np.float64), state

@@ -16,7 +16,7 @@ POOLING: dict[str, type[Layer]] = {"last": rx.LastStep, "mean": rx.MeanPool, "ma
 
 
 def build_model(settings: Settings, job: Job) -> rx.Sequential:
-    """Build tokens or features, a recurrent stack, pooling unless there is a target a step, dropout, a linear map."""
+    """Build what the data need of: an embedding, a recurrent stack, pooling, dropout, a linear map."""
     X, y, classes = job.train.X, job.train.y, len(job.about.outputs)
     assert y is not None
     layers: list[Layer] = []
@@ -57,7 +57,7 @@ def build_optimizer(settings: Settings) -> Optimizer:
 
 
 def _per_step(settings: Settings, job: Job) -> bool:
-    """Return whether there is a target a step; of numbers (N, T), --pool says that they are T for each sequence."""
+    """Return whether there is a target a step; --pool says of numbers (N, T) that they are T a sequence."""
     X, y = job.train.X, job.train.y
     assert y is not None
     if y.ndim == 1:

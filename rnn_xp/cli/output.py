@@ -57,10 +57,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
     Examples
     --------
-    >>> table(["class", "recall"], [["a", 0.5], ["long", 1.0]]).splitlines()
-    ['class  recall', 'a         0.500', 'long      1.000']
+    >>> for line in table(["class", "recall"], [["a", 0.5], ["long", 1.0]]).splitlines():
+    ...     print(line)
+    class  recall
+    a       0.500
+    long    1.000
     """
-    cells = [list(header), *[[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]]
+    cells = [
+        [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in (header, *rows)
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for first, *rest in cells:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_xp import Backend, CheckpointError, Sequential, checkpoint
+from rnn_xp import CheckpointError, Sequential, checkpoint, get_backend
 from rnn_xp.cli.errors import UsageError
 from rnn_xp.cli.output import json_line
 from rnn_xp.data import Scaling, Vocabulary
@@ -30,6 +30,7 @@ class About:
     features: tuple[str, ...] = ()
     scaling: Scaling | None = None
     vocabulary: Vocabulary | None = None
+    dtype: str = "float32"
     layout: str = "NTC"
     id: str = "id"
     time: str = "time"
@@ -95,14 +96,15 @@ class Run:
         checkpoint.atomic_write(self.directory / HISTORY, "".join(map(json_line, history)).encode())
 
 
-def open_run(directory: str, backend: Backend) -> tuple[Sequential, Tree, About]:
+def open_run(given: Mapping[str, Any]) -> tuple[Sequential, Tree, About]:
     """Return the model in the directory of a run, its weights and what is to be known of it."""
-    path = Path(directory) / MODEL
+    path = Path(given["run"]) / MODEL
     extra = checkpoint.read_extra(path)
-    model, params = checkpoint.load(path, backend)
     try:
         about = About.from_json(extra["about"])
     except (KeyError, TypeError) as error:
         msg = f"{path} does not say what it was trained on; `rnn-xp train --out` writes models that do."
         raise CheckpointError(msg) from error
+    backend = get_backend(given.get("backend"), device=given.get("device"), dtype=about.dtype)
+    model, params = checkpoint.load(path, backend)
     return model, params, about

@@ -27,7 +27,8 @@ def score(model: rx.Sequential, params: Tree, about: About, dataset: Dataset) ->
         mask = valid_steps(X.shape[1], len(X), lengths).T if model.per_step else None
         confusion = metrics.confusion_matrix(positive.astype(int), y, 2, mask)
         precision, recall = metrics.precision_recall(confusion)
-        scores |= {"confusion": confusion.tolist(), "precision": precision.tolist(), "recall": recall.tolist()}
+        more = {"confusion": confusion, "precision": precision, "recall": recall}
+        scores |= {name: value.tolist() for name, value in more.items()}
     return scores
 
 

@@ -83,6 +83,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "lr": 0.005,
         "schedule": "cosine",
+        "backend": "numpy",
     },
     "text": {
         "cell": "lstm",
@@ -101,13 +102,13 @@ def settle(given: Mapping[str, Any]) -> Settings:
     """Fill in what was not given, and refuse what does not go together."""
     task = given.get("task") or ("sign-of-sum" if given.get("data") is None else "data")
     values = {**TASKS[task], **given, "task": task}
-    optimizer = values.get("optimizer", Settings.optimizer)
-    if "lr" not in given and "optimizer" in given and optimizer != TASKS[task].get("optimizer", Settings.optimizer):
-        values["lr"] = LR[optimizer]
+    own = TASKS[task].get("optimizer", Settings.optimizer)
+    if "lr" not in given and given.get("optimizer", own) != own:
+        values["lr"] = LR[given["optimizer"]]
     if "shuffle" not in given:
         values["shuffle"] = values.get("batch_size", Settings.batch_size) > 1
-    if "backend" not in given and "RNN_XP_BACKEND" in os.environ:
-        values["backend"] = None
+    if "backend" not in given and ("RNN_XP_BACKEND" in os.environ or "device" in given):
+        values["backend"] = None  # a task's own backend is for those who don't care
     settings = Settings(**values)
     _refuse(settings, given)
     return settings
@@ -121,16 +122,18 @@ def chosen(task: str) -> dict[str, Any]:
 
 def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
     """Say which options do not go together."""
+    task, text, data = settings.task, settings.task == "text", settings.task == "data"
+    still = settings.optimizer not in ("sgd", "rmsprop")
     for option, unfit, why in (
-        ("data", settings.task in ("sign-of-sum", "japanese-vowels"), f"--task {settings.task} has data of its own"),
-        ("test", settings.task != "data", "it goes with --data, a file of sequences"),
-        ("momentum", settings.optimizer not in ("sgd", "rmsprop"), f"--optimizer {settings.optimizer} has none"),
-        ("pool", settings.task == "text", "a language model has an output for every step"),
-        ("loss", settings.task == "text", "a language model has the cross-entropy"),
-        ("bidirectional", settings.task == "text", "a language model must not read what it predicts"),
-        ("targets", settings.task != "data", "it goes with --data, a file of sequences"),
-        ("window", settings.task != "text", "it goes with --task text"),
+        ("data", not (text or data), f"--task {task} has data of its own"),
+        ("test", not data, "it goes with --data, a file of sequences"),
+        ("targets", not data, "it goes with --data, a file of sequences"),
+        ("window", not text, "it goes with --task text"),
+        ("momentum", still, f"--optimizer {settings.optimizer} has none"),
+        ("pool", text, "a language model has an output for every step"),
+        ("loss", text, "a language model has the cross-entropy"),
+        ("bidirectional", text, "a language model must not read what it is to predict"),
     ):
-        if option in given and unfit:
+        if given.get(option) and unfit:
             msg = f"argument --{option}: not here: {why}."
             raise UsageError(msg)

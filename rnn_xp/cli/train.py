@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Mapping
@@ -25,11 +26,11 @@ def train(given: Mapping[str, Any]) -> int:
     output = Output(json=settings.json, quiet=settings.quiet)
     optimizer = build_optimizer(settings)
     run = None if settings.out is None else Run(settings.out)
-    backend = rx.get_backend(settings.backend, device=settings.device, dtype=settings.dtype)
+    backend = open_backend(settings)
     job = load_job(settings)
     model = build_model(settings, job)
     params = model.init(backend, settings.seed, settings.init)
-    output.note(introduction(settings, job, model, params, backend))
+    introduce(settings, job, model, params, backend, output)
     if run is not None:
         run.open()
 
@@ -59,6 +60,19 @@ def train(given: Mapping[str, Any]) -> int:
     return 0
 
 
+def open_backend(settings: Settings) -> rx.Backend:
+    """Return the backend; where it was left to rnn_xp, let it say what it chose and why."""
+    log, handler = logging.getLogger("rnn_xp"), logging.StreamHandler(sys.stderr)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if settings.quiet else logging.INFO)
+    try:
+        return rx.get_backend(settings.backend, device=settings.device, dtype=settings.dtype)
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+
+
 def fit(
     settings: Settings,
     job: Job,
@@ -79,7 +93,7 @@ def fit(
         output.record(epoch.record)
 
     held = job.validation
-    batches = -(-len(job.train.X) // settings.batch_size)
+    steps = settings.epochs * -(-len(job.train.X) // settings.batch_size)
     try:
         with output.plain_stdout():
             result = rx.fit(
@@ -99,7 +113,7 @@ def fit(
                 patience=settings.patience,
                 clip_norm=settings.clip_norm,
                 clip_value=settings.clip_value,
-                schedule=schedules.cosine(settings.epochs * batches) if settings.schedule == "cosine" else None,
+                schedule=schedules.cosine(steps) if settings.schedule == "cosine" else None,
                 callbacks=[after],
                 verbose=not settings.quiet,
             )
@@ -113,21 +127,23 @@ def fit(
     return result
 
 
-def introduction(settings: Settings, job: Job, model: rx.Sequential, params: Tree, backend: rx.Backend) -> str:
+def introduce(
+    settings: Settings, job: Job, model: rx.Sequential, params: Tree, backend: rx.Backend, output: Output
+) -> None:
     """Say what is about to happen."""
     N, T = job.train.X.shape[:2]
-    held = "" if job.validation is None else f", {len(job.validation.X)} for validation"
-    rate = f"{settings.optimizer}({settings.lr:g}), batches of {settings.batch_size}"
-    lines = [
-        f"{settings.task}: {N} sequences of {'up to ' if job.train.lengths is not None else ''}{T} steps{held}",
-        f"{model!r}: {count(params)} parameters",
-        f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}; seed {settings.seed}",
-    ]
-    if settings.task == "text":
-        assert job.about.vocabulary is not None
+    upto = "" if job.train.lengths is None else "up to "
+    held = "" if job.validation is None else f", and {len(job.validation.X)} for validation"
+    output.note(f"{settings.data or settings.task}: {N} sequences of {upto}{T} steps{held}")
+    if job.about.vocabulary is not None:
         known = len(job.about.vocabulary.characters)
-        lines.insert(1, f"{known} characters, of the whole text: those of the held-out tenth, the test, are among them")
-    return "\n".join(lines)
+        output.note(
+            f"{known} different characters in the whole text, whose last tenth is held back to test on"
+        )
+        output.note(f"an interpolated trigram needs {job.trigram_bits:.3f} bits for each character of it")
+    output.note(f"{model!r}: {count(params)} parameters")
+    rate = f"{settings.optimizer}({settings.lr:g}), batches of {settings.batch_size}, seed {settings.seed}"
+    output.note(f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}")
 
 
 def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from rnn_xp.data.longform import read_table
 def evaluate(given: Mapping[str, Any]) -> int:
     """Score a model."""
     output = Output(json=given.get("json", False))
-    model, params, about = open_run(given["run"], rx.get_backend(given.get("backend"), device=given.get("device")))
+    model, params, about = open_run(given)
     metrics = scores.score(model, params, about, _test_data(given, about))
     output.line(scores.in_words(metrics))
     if "confusion" in metrics:
@@ -34,7 +34,7 @@ def evaluate(given: Mapping[str, Any]) -> int:
 
 def predict(given: Mapping[str, Any]) -> int:
     """Write the predictions for every sequence, or for every step of each."""
-    model, params, about = open_run(given["run"], rx.get_backend(given.get("backend"), device=given.get("device")))
+    model, params, about = open_run(given)
     if about.vocabulary is not None:
         msg = f"argument DIR: {given['run']} holds a language model; `rnn-xp generate` lets it write."
         raise UsageError(msg)

@@ -57,6 +57,7 @@ def forward_step(
     places = [own[: len(stage.kept)] for own in planes]
     if stage.extra:
         places = [own + [extra[t, e, ...] for e in stage.extra] for t, own in enumerate(places)]
+    count = range(len(stage.pair.keeps))
     size = stage.merged.stop - stage.merged.start
     H = gates.shape[2]
 
@@ -72,9 +73,9 @@ def forward_step(
         else:
             block += product
         result, kept = forward(read, s_prev, xp=xp)
-        if kept:
-            for place, plane in zip(places[t], kept, strict=True):
-                place[...] = plane
+        own = places[t]
+        for i in count:  # an index loop: in Python, the cheapest way through one to five planes
+            own[i][...] = kept[i]
         return result
 
     return step
@@ -82,11 +83,12 @@ def forward_step(
 
 def partials(
     stage: Stage, gates: Array, extra: Array, s_prev: Any, s: Any, part: slice, *, xp: Namespace
-) -> list[list[Array]]:
-    """Return the pair's partial derivatives at the steps in `part`, a list for each; s_prev and s are (steps, H, B)."""
+) -> list[tuple[Array, ...]]:
+    """Return the pair's partial derivatives at the steps in `part`, a tuple for each; s_prev and s are (steps, H, B)."""
     kept = [gates[part, g, ...] for g in stage.kept] + [extra[part, e, ...] for e in stage.extra]
     planes = stage.pair.partials(kept, s_prev, s, xp=xp)
-    return [[plane[i, ...] for plane in planes] for i in range(part.stop - part.start)]
+    steps = range(part.stop - part.start)
+    return list(zip(*[[plane[i, ...] for i in steps] for plane in planes], strict=True))
 
 
 def backward_step(
@@ -102,14 +104,16 @@ def backward_step(
     blocks = [d_a_h[t, stage.rows, :] for t in range(T)]
     places = _planes(d_gates, stage.gates)
     separate = d_a_h is not d_a
+    count = range(len(stage.gates) + len(stage.apart))
     if separate:
         copies = [(d_a[t, stage.merged, :], d_a_h[t, stage.merged, :]) for t in range(T)]
         places = [own + further for own, further in zip(places, _planes(d_gates_h, stage.apart), strict=True)]
 
     def step(t: int, d_result: Any, planes: Sequence[Array]) -> tuple[Array, Any]:
         d_planes, d_direct = backward(d_result, planes)
-        for place, plane in zip(places[t], d_planes, strict=True):
-            place[...] = plane
+        own = places[t]
+        for i in count:
+            own[i][...] = d_planes[i]
         if separate:
             source, target = copies[t]
             target[...] = source

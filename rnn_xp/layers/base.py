@@ -37,6 +37,7 @@ class Context(NamedTuple):
     valid: Valid | None = None  # None: no padding
     rng: Rng | None = None  # None: nothing is dropped
     memory: dict[Any, Any] | None = None  # where a training loop lets a layer keep its buffers from step to step
+    steps: bool = True  # False: a recurrent layer leaves out y, only its last state is wanted
 
 
 class Tape(NamedTuple):

@@ -139,12 +139,11 @@ class Recurrent(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Kept]:
         """Run layer upon layer, feature-first in between."""
-        xp, valid, rng, memory = context
+        xp, valid, rng, memory, steps = context
         T, B = x.shape[:2]
         new = {"dtype": x.dtype, "device": x.device}
         sizes = self._sizes
         flow = xp.permute_dims(x, (0, 2, 1))
-        zeros = [xp.zeros((s, B), **new) for s in sizes] if state_0 is None else []
         state_T = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
         runs: list[Run] = []
         masks: list[Array | None] = []
@@ -157,11 +156,12 @@ class Recurrent(Layer):
                     run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
                 if memory is not None:
                     memory[i] = run
-                outputs.append(run.forward(flow, zeros or [field[i, ...].T for field in state_0], valid))
+                outputs.append(run.forward(flow, None if state_0 is None else [field[i, ...].T for field in state_0], valid))
                 for field, last in zip(state_T, run.last(), strict=True):
                     field[i, ...] = last.T
                 runs.append(run)
-            flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
+            if steps or layer < self.num_layers - 1:
+                flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
             if layer < self.num_layers - 1:
                 mask = None
                 if rng is not None and self.dropout:
@@ -169,34 +169,55 @@ class Recurrent(Layer):
                     mask = keep_mask(key, self.dropout, (T, self.output_size, B), device=x.device, xp=xp)
                 flow = self._drop(flow, mask, xp=xp)
                 masks.append(mask)
-        return _time_major(flow, xp=xp), state_T, Kept(runs, valid, masks)
+        return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks)
 
     def run_back(
-        self, params: Tree, kept: Kept, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
+        self, params: Tree, kept: Kept, d_y: Array | None, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
-        """Run back, from the last layer to the first."""
-        dirs, new = self.directions, {"dtype": d_y.dtype, "device": d_y.device}
-        B, sizes = d_y.shape[1], self._sizes
+        """Run back, from the last layer to the first; a d_y of None is zero."""
+        dirs, sizes = self.directions, self._sizes
+        B, new = kept.runs[0].B, kept.runs[0].new
         d_state_0 = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
-        zeros = [xp.zeros((s, B), **new) for s in sizes] if d_state_T is None else []
         d_params: list[Any] = [None] * len(params)
-        d_flow: Any = xp.permute_dims(d_y, (0, 2, 1))
+        d_flow: Any = None if d_y is None else xp.permute_dims(d_y, (0, 2, 1))
         for layer in range(self.num_layers - 1, -1, -1):
             if layer < self.num_layers - 1:
-                d_flow = self._drop(d_flow, kept.masks[layer], xp=xp)
-            d_flow = _blank(d_flow, kept.valid, xp=xp)
-            size = d_flow.shape[1] // dirs
+                d_flow = _blank(self._drop(d_flow, kept.masks[layer], xp=xp), kept.valid, xp=xp)
+            size = self.output_size // dirs
             d_input: Any = None
             for reverse in range(dirs):
                 i = layer * dirs + reverse
-                d_h = d_flow if dirs == 1 else d_flow[:, reverse * size : (reverse + 1) * size, :]
-                d_s_T = zeros or [field[i, ...].T for field in d_state_T]
+                d_h = d_flow
+                if dirs > 1 and d_flow is not None:
+                    d_h = d_flow[:, reverse * size : (reverse + 1) * size, :]
+                d_s_T = None if d_state_T is None else [field[i, ...].T for field in d_state_T]
                 d_params[i], d_x, d_s_0 = kept.runs[i].backward(d_h, d_s_T, kept.valid, need_d_x or layer > 0)
                 for field, d in zip(d_state_0, d_s_0, strict=True):
                     field[i, ...] = d.T
                 d_input = d_x if d_input is None or d_x is None else d_input + d_x
             d_flow = d_input
         return tuple(d_params), _time_major(d_flow, xp=xp) if need_d_x else None, d_state_0
+
+    def last(self, state_T: Tree, *, xp: Namespace) -> Array:
+        """Return what each direction of the last layer has read in the end, (B, output_size)."""
+        h = state_T.h
+        ends = [h[i, ...] for i in range(h.shape[0] - self.directions, h.shape[0])]
+        return ends[0] if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
+
+    def last_back(self, d_last: Array, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
+        """Return d_state_T with the gradient of `last` added."""
+        B, size = d_last.shape[0], self.output_size // self.directions
+        if d_state_T is None:
+            lead = (self.num_layers * self.directions, B)
+            new = {"dtype": d_last.dtype, "device": d_last.device}
+            d_state_T = self.cell.state(*[xp.zeros((*lead, s), **new) for s in self._sizes])
+        else:
+            d_state_T = d_state_T._replace(h=xp.asarray(d_state_T.h, copy=True))
+        first = (self.num_layers - 1) * self.directions
+        for i in range(self.directions):
+            d_h = d_state_T.h[first + i, ...]
+            d_h += d_last[:, i * size : (i + 1) * size]
+        return d_state_T
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:

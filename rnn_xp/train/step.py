@@ -47,6 +47,7 @@ class Stepper:
         self._d_flat, d_params = _flatten(params, backend)
         self._d_leaves = tree.leaves(d_params)
         self._state: Any = optimizer.init(self._flat, xp=xp)
+        self._has_state = bool(tree.leaves(self._state))
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
         self._read: list[Array] = []  # `_good` after every step since the last reading
 
@@ -74,11 +75,12 @@ class Stepper:
             d_flat = clip_by_value(d_flat, self.clip_value, xp=xp)
         lr = None if self.schedule is None else self.lr
         flat, state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
-        self._good = good = self._good & xp.isfinite(norm) & xp.isfinite(loss)
+        self._good = good = self._good & xp.isfinite(norm + loss)
         self._read.append(good)
         self._flat[...] = xp.where(good, flat, self._flat)
-        pairs = zip(tree.leaves(state), tree.leaves(self._state), strict=True)
-        self._state = tree.unflatten(state, [_choose(good, new, old, xp=xp) for new, old in pairs])
+        if self._has_state:
+            pairs = zip(tree.leaves(state), tree.leaves(self._state), strict=True)
+            self._state = tree.unflatten(state, [_choose(good, new, old, xp=xp) for new, old in pairs])
         self.steps += 1
         return loss, norm
 
