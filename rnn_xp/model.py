@@ -26,12 +26,15 @@ LOSSES = {
         functional.cross_entropy_forward, functional.cross_entropy_backward, True, functional.softmax
     ),
     "binary_cross_entropy": Loss(
-        functional.binary_cross_entropy_forward, functional.binary_cross_entropy_backward, False, functional.sigmoid
+        functional.binary_cross_entropy_forward,
+        functional.binary_cross_entropy_backward,
+        False,
+        functional.sigmoid,
     ),
     "squared_error": Loss(functional.squared_error_forward, functional.squared_error_backward),
     "huber": Loss(functional.huber_forward, functional.huber_backward),
 }
-"""The losses by name. "binary_cross_entropy" is also the multi-label one: the mean over the K outputs of a step."""
+"""The losses by name. "binary_cross_entropy" is also the multi-label one: the mean over the K outputs."""
 
 
 class Sequential(Layer):
@@ -173,7 +176,9 @@ class Sequential(Layer):
             if kept[i] is None and i - 1 in self._only_last:
                 d, d_ends[i - 1] = None, self._layers[i - 1].last_back(d, d_ends[i - 1], xp=xp)
             else:
-                d_params[i], d, d_starts[i] = layer.run_back(params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp)
+                d_params[i], d, d_starts[i] = layer.run_back(
+                    params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp
+                )
         return tuple(d_params), d, tuple(d_starts)
 
 
@@ -186,7 +191,7 @@ def loss_and_gradients(
     share: Array,
     context: Context,
 ) -> tuple[Array, Tree]:
-    """Return the weighted loss of a batch and its gradients; nothing is checked, and nothing waits for the device.
+    """Return the weighted loss of a batch and its gradients; nothing is checked or waits for the device.
 
     Parameters
     ----------
@@ -240,7 +245,8 @@ def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = No
         known = {**CELLS, **(cells or {})}
         name = arguments["cell"]
         if name not in known:
-            msg = f"`cells` must hold the cell {name!r} that this model was built with; known are {', '.join(known)}."
+            must = f"`cells` must hold the cell {name!r} that this model was built with"
+            msg = f"{must}; known are {', '.join(known)}."
             raise ValueError(msg)
         arguments["cell"] = known[name]
     try:

@@ -66,7 +66,16 @@ class Run:
     """
 
     def __init__(
-        self, cell: Cell, params: Params, steps: int, batch: int, *, dtype: Any, device: Any, reverse: bool, xp: Namespace
+        self,
+        cell: Cell,
+        params: Params,
+        steps: int,
+        batch: int,
+        *,
+        dtype: Any,
+        device: Any,
+        reverse: bool,
+        xp: Namespace,
     ) -> None:
         self.cell, self.params, self.reverse, self.xp = cell, params, reverse, xp
         self.new = {"dtype": dtype, "device": device}
@@ -75,13 +84,21 @@ class Run:
         self.T, self.B, self.H = steps, batch, H
         self.x: Any = None
         self.stages = engine.stages(cell, params.weight_hh, params.bias_hh, xp=xp)
-        self.gates = self._empty(steps, G, H, batch)  # pre-activations, and then what the pairs keep in their places
+        self.gates = self._empty(
+            steps, G, H, batch
+        )  # pre-activations, and then what the pairs keep in their places
         self.extra = self._empty(steps, self.stages[-1].extra.stop, H, batch)  # what they keep beyond that
-        self.states = [self._empty(steps + 1, size, batch) for size in (P, *[H] * (len(cell.state._fields) - 1))]
+        self.states = [
+            self._empty(steps + 1, size, batch) for size in (P, *[H] * (len(cell.state._fields) - 1))
+        ]
         products = len(self.stages) - (params.weight_hr is None)
-        self.operands = [self._empty(steps, H, batch) for _ in range(products)]  # of every product after the first
+        self.operands = [
+            self._empty(steps, H, batch) for _ in range(products)
+        ]  # of every product after the first
         self._a = xp.reshape(self.gates, (steps, G * H, batch))
-        self._forward_steps = [engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages]
+        self._forward_steps = [
+            engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages
+        ]
         self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
         self._zeros = [xp.zeros_like(place) for place in self._slots[0]]
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
@@ -124,7 +141,9 @@ class Run:
                 result = result._replace(h=projection @ result.h)
             if t >= full:
                 keep = valid.mask[t, ...]  # type: ignore[union-attr]
-                result = cell.state(*[xp.where(keep, new, old) for new, old in zip(result, s_prev, strict=True)])
+                result = cell.state(
+                    *[xp.where(keep, new, old) for new, old in zip(result, s_prev, strict=True)]
+                )
             after = slots[t if reverse else t + 1]
             for i in fields:
                 after[i][...] = result[i]
@@ -157,7 +176,10 @@ class Run:
         full = self.T if valid is None else valid.full
         d_s: list[Any] = list(self._zeros if d_s_T is None else d_s_T)
         for part, s_prev, s in own.parts:
-            partials = [engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp) for stage in self.stages]
+            partials = [
+                engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp)
+                for stage in self.stages
+            ]
             pairs = list(zip(own.steps, partials, strict=True))[::-1]
             for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
                 if d_h is not None:
@@ -173,7 +195,11 @@ class Run:
                 d_result = cell.state(*d_s)
                 for step, planes in pairs:
                     d_result, direct = step(t, d_result, planes[t - part.start])
-                    d_prev = list(direct) if d_prev is None else [_sum(*d) for d in zip(d_prev, direct, strict=True)]
+                    d_prev = (
+                        list(direct)
+                        if d_prev is None
+                        else [_sum(*d) for d in zip(d_prev, direct, strict=True)]
+                    )
                 d_s = d_prev or []
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
                 if len(d_s) > 1:
@@ -187,7 +213,10 @@ class Run:
         total: list[Any] = []
         for tile in self._tiles:
             before = slice(tile.start + 1, tile.stop + 1) if self.reverse else tile
-            operands = [_columns(o, xp=xp).T for o in (self.states[0][before, ...], *[o[tile, ...] for o in self.operands])]
+            operands = [
+                _columns(o, xp=xp).T
+                for o in (self.states[0][before, ...], *[o[tile, ...] for o in self.operands])
+            ]
             d_a = _columns(own.a[tile, ...], xp=xp)
             d_a_h = d_a if own.a_h is own.a else _columns(own.a_h[tile, ...], xp=xp)
             if len(self.stages) == 1:
@@ -200,7 +229,9 @@ class Run:
                 d_hh,
                 None if params.bias_ih is None else xp.sum(d_a, axis=1),
                 None if params.bias_hh is None else xp.sum(d_a_h, axis=1),
-                None if params.weight_hr is None else _columns(own.projected[tile, ...], xp=xp) @ operands[-1],
+                None
+                if params.weight_hr is None
+                else _columns(own.projected[tile, ...], xp=xp) @ operands[-1],
             )
             total = [_sum(*pair) for pair in zip(total, parts, strict=True)] if total else list(parts)
         return Params(*total)
@@ -222,7 +253,10 @@ class _Gradients:
         self.steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
         # the steps in parts, in the order of going back, with the states before and after them
-        self.parts = [(part, *_states_around(run, part)) for part in _parts(T, max(1, PART // max(1, H * B)), run.reverse)]
+        self.parts = [
+            (part, *_states_around(run, part))
+            for part in _parts(T, max(1, PART // max(1, H * B)), run.reverse)
+        ]
 
 
 def _states_around(run: Run, part: slice) -> tuple[Any, Any]:
@@ -230,7 +264,9 @@ def _states_around(run: Run, part: slice) -> tuple[Any, Any]:
     later = slice(part.start + 1, part.stop + 1)
     before, after = (later, part) if run.reverse else (part, later)
     state = run.cell.state
-    return state(*[field[before, ...] for field in run.states]), state(*[field[after, ...] for field in run.states])
+    return state(*[field[before, ...] for field in run.states]), state(
+        *[field[after, ...] for field in run.states]
+    )
 
 
 def _parts(steps: int, size: int, ascending: bool) -> list[slice]:

@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_xp import _cupy_diagnosis
-from rnn_xp.backend import Backend, BackendError, available, check_writable_views, get_backend, namespace
+from rnn_xp.backend import (
+    Backend,
+    BackendError,
+    available,
+    backend_of,
+    check_writable_views,
+    cupy_diagnosis,
+    get_backend,
+    namespace,
+    to_numpy,
+)
 
 CHOICES = [("numpy", None), ("array_api_strict", None), ("array_api_strict", "device1"), ("torch", "cpu")]
 PRECISIONS = ["float32", "float64"]
@@ -147,6 +156,33 @@ def test_lists_are_not_arrays_to_copy_back(backend: Backend) -> None:
         TypeError, match=r"`array` must be an array; got list\. Convert it: `backend\.asarray"
     ):
         backend.to_numpy([1.0])
+
+
+@pytest.mark.parametrize("value", [[0.5, -2.0], [3, 4], [True, False]], ids=repr)
+def test_any_array_is_copied_to_the_host(backend: Backend, value: Any) -> None:
+    array = backend.asarray(value)
+    host = to_numpy(array)
+    assert type(host) is np.ndarray
+    np.testing.assert_array_equal(host, value)
+    assert host.dtype == (backend.precision if isinstance(value[0], float) else np.asarray(value).dtype)
+    host[...] = 1
+    np.testing.assert_array_equal(backend.to_numpy(array), value)
+
+
+def test_only_arrays_are_copied_to_the_host() -> None:
+    for value, kind in (([1.0], "list"), (np.ma.masked_equal([1.0], 1.0), r"numpy\.MaskedArray")):
+        with pytest.raises(TypeError, match=rf"`array` must be an array; got {kind}\."):
+            to_numpy(value)
+        with pytest.raises(TypeError, match=rf"`array` must be an array; got {kind}\."):
+            get_backend("numpy").to_numpy(value)
+
+
+def test_an_array_has_the_backend_that_made_it(backend: Backend) -> None:
+    assert backend_of(backend.asarray([1.0])) == backend
+    with pytest.raises(TypeError, match=r"`array` must hold float32 or float64; got .*int64\."):
+        backend_of(backend.asarray([1]))
+    with pytest.raises(TypeError, match=r"`array` must be an array; got list\."):
+        backend_of([1.0])
 
 
 # --- namespaces
@@ -322,7 +358,7 @@ def without_cupy(
     monkeypatch.setitem(sys.modules, "cupy", None)
     records = [SimpleNamespace(metadata={"Name": name}) for name in ("numpy", "cupy-xarray", *wheels)]
     monkeypatch.setattr(metadata, "distributions", lambda: records)
-    monkeypatch.setattr(_cupy_diagnosis, "driver_version", lambda: driver)
+    monkeypatch.setattr(cupy_diagnosis, "driver_version", lambda: driver)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -528,8 +564,8 @@ def test_the_driver_is_asked_for_its_version(monkeypatch: pytest.MonkeyPatch) ->
         return lambda name: SimpleNamespace(cuDriverGetVersion=version)
 
     monkeypatch.setattr("ctypes.CDLL", answering(0))
-    assert _cupy_diagnosis.driver_version() == 12080
+    assert cupy_diagnosis.driver_version() == 12080
     monkeypatch.setattr("ctypes.CDLL", answering(999))
-    assert _cupy_diagnosis.driver_version() is None
+    assert cupy_diagnosis.driver_version() is None
     monkeypatch.setattr("ctypes.CDLL", raising(OSError("libcuda.so.1: cannot open shared object file")))
-    assert _cupy_diagnosis.driver_version() is None
+    assert cupy_diagnosis.driver_version() is None

@@ -11,7 +11,8 @@ import pytest
 
 from rnn_xp import optim, tree
 from rnn_xp.backend import Backend, get_backend
-from rnn_xp.optim import SGD, Adam, AdamW, RMSprop, clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.clipping import clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.optim import SGD, Adam, AdamW, RMSprop
 
 ANSWERS = np.load(Path(__file__).parent / "torch_answers" / "optim.npz")
 STEPS = 25

@@ -1,16 +1,19 @@
 """What a cell is: one or more pairs of pure pointwise functions.
 
-At each step the sequence engine adds up, for every gate, its input part ``W_ih x + b`` and its recurrent part
-``W_hh operand``, and calls the pairs one after the other. All planes that a pair sees are (H, B): units by samples.
+At each step the sequence engine adds up, for every gate, its input part ``W_ih x + b`` and its recurrent
+part ``W_hh operand``, and calls the pairs one after the other. All planes that a pair sees are (H, B): units
+by samples.
 
     forward(a, s_prev, *, xp) -> (result, kept)
-        a         the pre-activations of the gates that it reads, in order; then the recurrent parts of its gates `apart`
+        a         the pre-activations of the gates that it reads, in order; then the recurrent parts of its
+                  gates `apart`
         s_prev    the state before the step
         result    the new state; or, if another pair follows, that pair's operand
         kept      the planes that the derivative will need, in the order of `keeps`
 
-The derivative comes in two halves. What does not depend on the gradient, the engine computes for several steps at once
-(the planes then have a leading axis of time); what is left in the sequential loop is the chain rule, linear in d_result.
+The derivative comes in two halves. What does not depend on the gradient, the engine computes for several
+steps at once (the planes then have a leading axis of time); what is left in the sequential loop is the chain
+rule, linear in d_result.
 
     partials(kept, s_prev, s, *, xp) -> planes
         s         the state after the step
@@ -19,12 +22,12 @@ The derivative comes in two halves. What does not depend on the gradient, the en
     backward(d_result, planes) -> (d_a, d_s_prev)
         d_result  the gradient of what forward returned, in the same form
         d_a       the gradients of `a`, in the order of `a`
-        d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not read
+        d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rnn_xp.typing import Array
@@ -46,17 +49,18 @@ class Pair(NamedTuple):
     reads : tuple of str
         The gates whose pre-activations `forward` receives.
     multiplies : tuple of str, optional
-        The gates whose recurrent part is a product with this pair's operand; `reads`, unless another pair reads them. The
-        first pair's operand is h, that of the next what the pair before it returned.
+        The gates whose recurrent part is a product with this pair's operand; `reads`, unless another pair
+        reads them. The first pair's operand is h, that of the next what the pair before it returned.
     apart : tuple of str
-        Those of the last gates whose recurrent part ``W_hh operand + b_hh`` comes by itself, not added to the input part.
+        Those of the last gates whose recurrent part ``W_hh operand + b_hh`` comes by itself, not added to the
+        input part.
     keeps : tuple of str
         The names of the planes in `kept`.
     """
 
     forward: Callable[..., tuple[Any, tuple[Array, ...]]]
     partials: Callable[..., tuple[Array, ...]]
-    backward: Callable[[Any, Sequence[Array]], tuple[tuple[Array, ...], Any]]
+    backward: Callable[[Any, Any], tuple[tuple[Array, ...], Any]]
     reads: tuple[str, ...]
     multiplies: tuple[str, ...] | None = None
     apart: tuple[str, ...] = ()
@@ -74,8 +78,8 @@ class Cell(NamedTuple):
     state : type
         A NamedTuple class whose first field, ``h``, is the output.
     projectable : bool
-        Whether ``weight_hr`` may stand between the cell's output and h: true only of a cell that reads h through its
-        products alone.
+        Whether ``weight_hr`` may stand between the cell's output and h: true only of a cell that reads h
+        through its products alone.
     """
 
     name: str
@@ -95,15 +99,18 @@ def check(cell: Any) -> Cell:
         msg = f"`cell` must be a rnn_xp.Cell; got {type(cell).__name__}."
         raise TypeError(msg)
     if not cell.pairs or getattr(cell.state, "_fields", ("",))[0] != "h":
-        msg = f"`cell` must have at least one pair and a NamedTuple `state` whose first field is h; got {cell}."
+        must = "at least one pair and a NamedTuple `state` whose first field is h"
+        msg = f"`cell` must have {must}; got {cell}."
         raise ValueError(msg)
-    multiplied = tuple(g for pair in cell.pairs for g in (pair.reads if pair.multiplies is None else pair.multiplies))
+    operands = [pair.reads if pair.multiplies is None else pair.multiplies for pair in cell.pairs]
+    multiplied = tuple(gate for gates in operands for gate in gates)
     if len(set(cell.gates)) != len(cell.gates) or multiplied != cell.gates:
-        msg = f"the pairs of `cell` must read and multiply every gate once, in one order; got {cell.gates} and {multiplied}."
+        came = f"{cell.gates} and {multiplied}"
+        msg = f"the pairs of `cell` must read and multiply every gate once, in one order; got {came}."
         raise ValueError(msg)
-    for pair in cell.pairs:
-        if pair.apart and (pair.multiplies or pair.reads)[-len(pair.apart) :] != pair.apart:
-            msg = f"`apart` must be the last gates that the pair multiplies; got {pair.apart} of {pair.multiplies or pair.reads}."
+    for pair, gates in zip(cell.pairs, operands, strict=True):
+        if pair.apart and gates[-len(pair.apart) :] != pair.apart:
+            msg = f"`apart` must be the last gates that the pair multiplies; got {pair.apart} of {gates}."
             raise ValueError(msg)
         if pair.apart and pair.reads[-len(pair.apart) :] != pair.apart:
             msg = f"`apart` must be the last gates that the pair reads; got {pair.apart} of {pair.reads}."

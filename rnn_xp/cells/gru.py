@@ -1,7 +1,7 @@
 """GRU (Cho et al. 2014); gates r, z, n, and h = (1 - z) n + z h_prev.
 
-Reset after the product, n = tanh(a_n + r (W_hn h_prev + b_hn)), is the form of PyTorch and cuDNN; reset before it,
-n = tanh(a_n + W_hn (r h_prev) + b_hn), that of the paper (arXiv:1406.1078 v3).
+Reset after the product, n = tanh(a_n + r (W_hn h_prev + b_hn)), is the form of PyTorch and cuDNN; reset
+before it, n = tanh(a_n + W_hn (r h_prev) + b_hn), that of the paper (arXiv:1406.1078 v3).
 """
 
 from __future__ import annotations
@@ -72,12 +72,31 @@ def update_backward(d_s: State, planes: Sequence[Array]) -> tuple[Planes, tuple[
 
 
 AFTER = Cell(
-    "gru", (Pair(after_forward, after_partials, after_backward, reads=("r", "z", "n"), apart=("n",), keeps=("r", "z", "n", "p_n")),)
+    "gru",
+    (
+        Pair(
+            after_forward,
+            after_partials,
+            after_backward,
+            reads=("r", "z", "n"),
+            apart=("n",),
+            keeps=("r", "z", "n", "p_n"),
+        ),
+    ),
 )
 BEFORE = Cell(
     "gru_reset_before",
     (
-        Pair(reset_forward, reset_partials, reset_backward, reads=("r",), multiplies=("r", "z"), keeps=("r",)),
-        Pair(update_forward, update_partials, update_backward, reads=("z", "n"), multiplies=("n",), keeps=("z", "n")),
+        Pair(
+            reset_forward, reset_partials, reset_backward, reads=("r",), multiplies=("r", "z"), keeps=("r",)
+        ),
+        Pair(
+            update_forward,
+            update_partials,
+            update_backward,
+            reads=("z", "n"),
+            multiplies=("n",),
+            keeps=("z", "n"),
+        ),
     ),
 )

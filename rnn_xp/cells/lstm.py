@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000); gates i, f, g, o as in PyTorch and cuDNN."""
+"""LSTM (Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000); gates i, f, g, o as in PyTorch."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Context(NamedTuple):
     xp: Namespace
     valid: Valid | None = None  # None: no padding
     rng: Rng | None = None  # None: nothing is dropped
-    memory: dict[Any, Any] | None = None  # where a training loop lets a layer keep its buffers from step to step
+    memory: dict[Any, Any] | None = None  # a training loop's, for buffers that live on
     steps: bool = True  # False: a recurrent layer leaves out y, only its last state is wanted
 
 
@@ -142,7 +142,8 @@ class Layer(ABC):
             steps, batch = x.shape[:2]
             valid = valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
             x = blank(x, valid, xp=xp)
-        y, state_T, kept = self.run(params, x, state_0, Context(xp, valid, None if rng is None else Rng(*rng)))
+        context = Context(xp, valid, None if rng is None else Rng(*rng))
+        y, state_T, kept = self.run(params, x, state_0, context)
         return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
 
     def backward(

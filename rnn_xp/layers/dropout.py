@@ -7,8 +7,7 @@ from typing import Any
 
 from rnn_xp import checks
 from rnn_xp.layers.base import Context, Layer, Signal
-from rnn_xp.random import Rng, keep_mask
-from rnn_xp.sequence import Valid
+from rnn_xp.random import keep_mask
 from rnn_xp.typing import Array, Namespace, Tree
 
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from rnn_xp import checks, functional
 from rnn_xp.initializers import Spec
 from rnn_xp.layers.base import Context, Layer, Signal
-from rnn_xp.random import Rng
-from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
 
 ROWS = 4096

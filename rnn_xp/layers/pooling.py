@@ -8,7 +8,6 @@ from typing import Any
 
 from rnn_xp import checks
 from rnn_xp.layers.base import Context, Layer, Signal
-from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
 

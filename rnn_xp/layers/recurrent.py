@@ -156,7 +156,8 @@ class Recurrent(Layer):
                     run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
                 if memory is not None:
                     memory[i] = run
-                outputs.append(run.forward(flow, None if state_0 is None else [field[i, ...].T for field in state_0], valid))
+                s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
+                outputs.append(run.forward(flow, s_0, valid))
                 for field, last in zip(state_T, run.last(), strict=True):
                     field[i, ...] = last.T
                 runs.append(run)
@@ -172,7 +173,7 @@ class Recurrent(Layer):
         return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks)
 
     def run_back(
-        self, params: Tree, kept: Kept, d_y: Array | None, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
+        self, params: Tree, kept: Kept, d_y: Array | None, d_state_T: Tree, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Run back, from the last layer to the first; a d_y of None is zero."""
         dirs, sizes = self.directions, self._sizes
@@ -202,7 +203,7 @@ class Recurrent(Layer):
         """Return what each direction of the last layer has read in the end, (B, output_size)."""
         h = state_T.h
         ends = [h[i, ...] for i in range(h.shape[0] - self.directions, h.shape[0])]
-        return ends[0] if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
+        return xp.asarray(ends[0], copy=True) if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
 
     def last_back(self, d_last: Array, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
         """Return d_state_T with the gradient of `last` added."""

@@ -77,8 +77,8 @@ def fit(
     X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C)
         Host data; it is checked, converted to `dtype` and moved to the device once.
     y : array
-        For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else numbers
-        (N, K) or (N, T, K), with K = 1 left out at will. Its axes are in the order of `layout` too.
+        For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else
+        numbers (N, K) or (N, T, K), with K = 1 left out at will. Its axes are in the order of `layout` too.
     loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "huber"}
         From the model's raw outputs. "binary_cross_entropy" with K > 1 is the multi-label one.
     optimizer : default Adam(1e-3)
@@ -226,8 +226,9 @@ def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
     bad = stepper.first_bad()
     if bad is not None:
         msg = (
-            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {bad % batches + 1} of {batches}; "
-            "it never reached the weights. Lower the learning rate, or clip the gradient (`clip_norm`)."
+            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {bad % batches + 1} "
+            f"of {batches}; it never reached the weights. Lower the learning rate, or clip the gradient "
+            "(`clip_norm`)."
         )
         raise FloatingPointError(msg)
 

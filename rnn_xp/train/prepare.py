@@ -183,9 +183,7 @@ def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout
         raise ValueError(msg)
 
 
-def _target(
-    model: Sequential, y: Any, loss: Loss, layout: str, valid: NDArray[np.bool_], dtype: str
-) -> Host:
+def _target(model: Sequential, y: Any, loss: Loss, layout: str, valid: NDArray[np.bool_], dtype: str) -> Host:
     """Check targets, and return them time-major where there is one a step."""
     T, N = valid.shape
     try:
@@ -251,4 +249,3 @@ def _converted(name: str, array: Host, dtype: Any, valid: NDArray[np.bool_]) -> 
     converted[~valid] = 0
     check_finite(name, converted)
     return converted
-

@@ -87,8 +87,8 @@ class Stepper:
     def first_bad(self) -> int | None:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
         flags, self._read = self._read, []
-        if bool(self._good):
-            return None
+        if bool(self._good):  # a step can still have overflowed in what it added
+            return None if bool(self.xp.all(self.xp.isfinite(self._flat))) else self.steps - 1
         return self.steps - len(flags) + next((i for i, flag in enumerate(flags) if not bool(flag)), 0)
 
     def snapshot(self) -> Tree:

@@ -1,0 +1,166 @@
+"""What several tests share: how numbers are compared, on which backends, and a cell of a user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import rnn_xp as rx
+from rnn_xp import tree
+from rnn_xp.backend import Backend, get_backend, namespace, to_numpy
+from rnn_xp.functional import sigmoid
+from rnn_xp.random import Rng
+
+# Tolerances, relative to the norm of what is expected; absolute where that norm is below 1.
+EXACT = 0.0  # every bit: the same operations on the same shapes
+ACROSS = 1e-12  # float64, other libraries or other shapes of the same sums: some hundred roundings of 1e-16
+TORCH = 1e-10  # float64, PyTorch's answers: it fuses, splits and orders sums otherwise
+DIFFERENCES = 1e-7  # float64, central differences with eps 1e-5: eps^2 of truncation, 1e-16 / eps of rounding
+SINGLE = 1e-5  # float32: some hundred roundings of 6e-8
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float, what: str = "") -> None:
+    """Check trees of arrays: structure, each leaf's namespace, device, dtype and shape, then its values."""
+    actual_leaves, expected_leaves = tree.named_leaves(actual), tree.named_leaves(expected)
+    assert [name for name, _ in actual_leaves] == [name for name, _ in expected_leaves], what
+    for (name, a), (_, e) in zip(actual_leaves, expected_leaves, strict=True):
+        where = f"{what} {name}".strip()
+        assert namespace(a=a) is namespace(e=e), where
+        assert a.device == e.device, where
+        assert a.dtype == e.dtype, where
+        assert a.shape == e.shape, where
+        a, e = to_numpy(a), to_numpy(e)
+        if tolerance == EXACT:
+            assert a.tobytes() == e.tobytes(), f"{where}: {a}\ninstead of {e}"
+            continue
+        error, bound = np.linalg.norm(a - e), tolerance * max(1.0, np.linalg.norm(e))
+        assert error <= bound, f"{where}: {error:.3g} > {bound:.3g}; {a}\ninstead of {e}"
+
+
+# Backends. Those named in RNN_XP_TEST_BACKENDS, separated by commas, must be there; others may be.
+
+DEVICES = {"numpy": None, "numpy_readonly": None, "array_api_strict": "device1", "torch": "cpu", "cupy": None}
+REQUIRED = tuple(name for name in os.environ.get("RNN_XP_TEST_BACKENDS", "").split(",") if name)
+PORTABLE = [  # all but NumPy itself
+    name
+    for name in DEVICES
+    if not name.startswith("numpy") and (name in REQUIRED or importlib.util.find_spec(name) is not None)
+]
+
+
+class ReadOnly(Backend):
+    """NumPy, giving arrays that nothing can write to."""
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        array = np.array(super().asarray(value, dtype))
+        array.flags.writeable = False
+        return array
+
+
+def open_backend(name: str, dtype: str = "float64") -> Backend:
+    """Open one of `DEVICES`."""
+    if name == "numpy_readonly":
+        numpy = get_backend("numpy", dtype=dtype)
+        return ReadOnly(*[getattr(numpy, field.name) for field in dataclasses.fields(numpy)])
+    return get_backend(name, device=DEVICES[name], dtype=dtype)
+
+
+@contextlib.contextmanager
+def smallest_standard(name: str) -> Iterator[None]:
+    """Leave array_api_strict what every library has: no boolean indexing, shapes from data, extensions."""
+    if name != "array_api_strict":
+        yield
+        return
+    import array_api_strict
+
+    with array_api_strict.ArrayAPIStrictFlags(
+        api_version="2024.12", boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    ):
+        yield
+
+
+# Layers and cells.
+
+
+def ugrnn_forward(a: Any, s_prev: rx.State, *, xp: Any) -> tuple[rx.State, Any]:
+    g, c = sigmoid(a[0], xp=xp), xp.tanh(a[1])
+    return rx.State(g * s_prev.h + (1.0 - g) * c), (g, c)
+
+
+def ugrnn_partials(kept: Any, s_prev: rx.State, s: rx.State, *, xp: Any) -> Any:
+    g, c = kept
+    return (s_prev.h - c) * g * (1.0 - g), (1.0 - g) * (1.0 - c * c), g
+
+
+def ugrnn_backward(d_s: rx.State, planes: Any) -> tuple[Any, Any]:
+    h_g, h_c, h_h = planes
+    return (d_s.h * h_g, d_s.h * h_c), (d_s.h * h_h,)
+
+
+UGRNN = rx.Cell(
+    "ugrnn",
+    (rx.Pair(ugrnn_forward, ugrnn_partials, ugrnn_backward, reads=("g", "c"), keeps=("g", "c")),),
+)
+"""Collins, Sohl-Dickstein and Sussillo 2017, as a user would write it."""
+
+
+MAKERS = {
+    "rnn_tanh": lambda *sizes, **options: rx.RNN(*sizes, **options),
+    "rnn_relu": lambda *sizes, **options: rx.RNN(*sizes, nonlinearity="relu", **options),
+    "gru": lambda *sizes, **options: rx.GRU(*sizes, **options),
+    "gru_reset_before": lambda *sizes, **options: rx.GRU(*sizes, reset="before", **options),
+    "lstm": lambda *sizes, **options: rx.LSTM(*sizes, **options),
+    "lstm_projected": lambda *sizes, **options: rx.LSTM(*sizes, proj_size=sizes[1] - 1, **options),
+    "own_cell": lambda *sizes, **options: rx.Recurrent(UGRNN, *sizes, **options),
+}
+"""Every cell, by the arguments that all of them take."""
+
+
+def normal(backend: Backend, like: Any, seed: int, scale: float = 1.0) -> Any:
+    """Return a tree of normal numbers, of the shapes of `like`."""
+    random = np.random.RandomState(seed)
+    return tree.map(lambda leaf: backend.asarray(scale * random.standard_normal(tuple(leaf.shape))), like)
+
+
+def steps(backend: Backend, shape: tuple[int, ...], seed: int, scale: float = 1.0) -> Any:
+    """Return an array of normal numbers."""
+    return backend.asarray(scale * np.random.RandomState(seed).standard_normal(shape))
+
+
+def own(backend: Backend, value: Any) -> Any:
+    """Return a tree of NumPy arrays as one of the backend's, floating ones in its dtype."""
+    return tree.map(lambda leaf: backend.asarray(to_numpy(leaf)), value)
+
+
+def arrays_in(value: Any) -> list[Any]:
+    """Return every array that a tape holds, however deep."""
+    if hasattr(value, "__dlpack__"):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif hasattr(value, "__dict__") and type(value).__module__.startswith("rnn_xp"):
+        value = list(vars(value).values())
+    return [array for part in value for array in arrays_in(part)] if isinstance(value, list | tuple) else []
+
+
+def run(
+    layer: Any,
+    params: Any,
+    x: Any,
+    d_y: Any,
+    d_state_T: Any = None,
+    *,
+    state_0: Any = None,
+    lengths: Any = None,
+    rng: Rng | None = None,
+) -> dict[str, Any]:
+    """Return all that forward and backward answer."""
+    y, state_T, tape = layer.forward(params, x, state_0, lengths, rng)
+    d_params, d_x, d_state_0 = layer.backward(params, tape, d_y, d_state_T)
+    return {"y": y, "state_T": state_T, "d_params": d_params, "d_x": d_x, "d_state_0": d_state_0}
