@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rnn_xp import functional
 from rnn_xp.cells import CELLS, Cell
-from rnn_xp.layers import LAYERS, Context, Embedding, LastStep, Layer, Recurrent, Signal
+from rnn_xp.layers import LAYERS, Context, LastStep, Layer, Recurrent, Signal
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -82,9 +82,10 @@ class Sequential(Layer):
         return self._layers
 
     @property
-    def takes_tokens(self) -> bool:
-        """Whether x is (T, B) integers."""
-        return isinstance(self._layers[0], Embedding)
+    def intake(self) -> Signal:
+        """What the first layer takes; its size as the first layer that minds says."""
+        sizes = (layer.intake.size for layer in self._layers)
+        return Signal(self._layers[0].intake.kind, next((size for size in sizes if size is not None), None))
 
     @property
     def per_step(self) -> bool:
@@ -133,6 +134,12 @@ class Sequential(Layer):
     def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Check what the first layer takes: the rest fits."""
         self._layers[0].check(params[0], x, xp=xp)
+        kind, size, _ = self.intake
+        if kind == "steps":
+            self.check_dtype("x", params, x)
+            if size is not None and x.shape[-1] != size:
+                msg = f"`x` must have D = {size} features; got shape {tuple(x.shape)}."
+                raise ValueError(msg)
 
     def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:
         """Check every layer's."""
@@ -236,15 +243,15 @@ def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = No
     """
     arguments = dict(config)
     kind = arguments.pop("type", None)
-    if kind == "Sequential":
+    if kind == "Sequential" and isinstance(arguments.get("layers"), list):
         return Sequential(*[from_config(layer, cells) for layer in arguments["layers"]])
-    if kind not in LAYERS:
+    if not isinstance(kind, str) or kind not in LAYERS:
         msg = f"`config` must describe Sequential or one of {', '.join(LAYERS)}; got {kind!r}."
         raise ValueError(msg)
     if "cell" in arguments:
         known = {**CELLS, **(cells or {})}
         name = arguments["cell"]
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             must = f"`cells` must hold the cell {name!r} that this model was built with"
             msg = f"{must}; known are {', '.join(known)}."
             raise ValueError(msg)

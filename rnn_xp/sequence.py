@@ -1,8 +1,8 @@
-"""Time: one direction of one layer, forward and back. Every matrix product is here or in the engine; the cell owns the formula.
+"""Time: one direction of one layer, forward and back.
 
-Arrays here are feature-first, (T, features, B): the sequential product ``R @ h`` then runs at the speed of the machine, and
-every gate of a step is one contiguous block. ``a`` holds the pre-activations (T, G*H, B); each step writes what the
-derivative needs over them.
+Every matrix product is here or in the engine; the cell owns the formula. Arrays are feature-first,
+(T, features, B): the sequential product ``R @ h`` then runs at the speed of the machine, and every gate of a
+step is one contiguous block.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rnn_xp.engines import portable as engine
 from rnn_xp.typing import Array, Namespace
 
 TILE = 128
-"""Steps whose share of a weight gradient is one product. The shares are added in order: another tile rounds otherwise."""
+"""Steps whose share of a weight gradient is one product; the shares are added in the order of time."""
 
 PART = 16384
-"""Elements of a plane over several steps whose partial derivatives are computed at once: few calls, within the cache."""
+"""Elements of a plane, over several steps, whose partial derivatives are computed at once, in the cache."""
 
 
 class Params(NamedTuple):
@@ -48,11 +48,11 @@ def valid_steps(lengths: Sequence[int] | None, steps: int, like: Array, *, xp: N
 
 
 class Run:
-    """One direction of one layer on sequences of one shape: its memory, and the views of it that every step needs.
+    """One direction of one layer on sequences of one shape: its memory, and the views that every step needs.
 
-    It is the tape: `backward` reads what the last `forward` left. A new one for every forward makes forward, forward,
-    backward, backward right; a training loop, which goes forward and back in turn, may use one again and again, as long
-    as the arrays in `params` are the same ones.
+    It is the tape: `backward` reads what the last `forward` left. A new one for every forward makes forward,
+    forward, backward, backward right; a training loop, which goes forward and back in turn, may use one again
+    and again, as long as the arrays in `params` are the same ones.
 
     Parameters
     ----------
@@ -141,9 +141,7 @@ class Run:
                 result = result._replace(h=projection @ result.h)
             if t >= full:
                 keep = valid.mask[t, ...]  # type: ignore[union-attr]
-                result = cell.state(
-                    *[xp.where(keep, new, old) for new, old in zip(result, s_prev, strict=True)]
-                )
+                result = cell.state(*[xp.where(keep, result[i], s_prev[i]) for i in fields])
             after = slots[t if reverse else t + 1]
             for i in fields:
                 after[i][...] = result[i]
@@ -157,7 +155,7 @@ class Run:
     def backward(
         self, d_h: Array | None, d_s_T: Sequence[Array] | None, valid: Valid | None, need_d_x: bool
     ) -> tuple[Params, Array | None, list[Any]]:
-        """Back-propagate d_h (T, H or P, B), zero in its padding, and d_s_T, the gradients of the last state's fields.
+        """Back-propagate d_h (T, H or P, B), zero in its padding, and d_s_T, the last state's gradients.
 
         None stands for zero.
 
@@ -195,11 +193,7 @@ class Run:
                 d_result = cell.state(*d_s)
                 for step, planes in pairs:
                     d_result, direct = step(t, d_result, planes[t - part.start])
-                    d_prev = (
-                        list(direct)
-                        if d_prev is None
-                        else [_sum(*d) for d in zip(d_prev, direct, strict=True)]
-                    )
+                    d_prev = list(direct) if d_prev is None else _sums(d_prev, direct)
                 d_s = d_prev or []
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
                 if len(d_s) > 1:
@@ -208,15 +202,13 @@ class Run:
         return self._weight_gradients(own), d_x, d_s
 
     def _weight_gradients(self, own: _Gradients) -> Params:
-        """Return the gradients of the weights: a product for every tile of steps, added in the order of time."""
-        xp, params = self.xp, self.params
+        """Return the gradients of the weights: a product for every tile, added in the order of time."""
+        xp, params, projected = self.xp, self.params, own.projected
         total: list[Any] = []
         for tile in self._tiles:
             before = slice(tile.start + 1, tile.stop + 1) if self.reverse else tile
-            operands = [
-                _columns(o, xp=xp).T
-                for o in (self.states[0][before, ...], *[o[tile, ...] for o in self.operands])
-            ]
+            steps = [self.states[0][before, ...], *[o[tile, ...] for o in self.operands]]
+            operands = [_columns(o, xp=xp).T for o in steps]
             d_a = _columns(own.a[tile, ...], xp=xp)
             d_a_h = d_a if own.a_h is own.a else _columns(own.a_h[tile, ...], xp=xp)
             if len(self.stages) == 1:
@@ -229,11 +221,9 @@ class Run:
                 d_hh,
                 None if params.bias_ih is None else xp.sum(d_a, axis=1),
                 None if params.bias_hh is None else xp.sum(d_a_h, axis=1),
-                None
-                if params.weight_hr is None
-                else _columns(own.projected[tile, ...], xp=xp) @ operands[-1],
+                None if params.weight_hr is None else _columns(projected[tile, ...], xp=xp) @ operands[-1],
             )
-            total = [_sum(*pair) for pair in zip(total, parts, strict=True)] if total else list(parts)
+            total = _sums(total, parts) if total else list(parts)
         return Params(*total)
 
 
@@ -252,21 +242,17 @@ class _Gradients:
         self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
         self.steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
-        # the steps in parts, in the order of going back, with the states before and after them
-        self.parts = [
-            (part, *_states_around(run, part))
-            for part in _parts(T, max(1, PART // max(1, H * B)), run.reverse)
-        ]
+        # the parts in the order of going back, with the states before and after each of their steps
+        size = max(1, PART // max(1, H * B))
+        self.parts = [(part, *_states_around(run, part)) for part in _parts(T, size, run.reverse)]
 
 
 def _states_around(run: Run, part: slice) -> tuple[Any, Any]:
     """Return the states before and after the steps in `part`, fields (steps, H or P, B)."""
     later = slice(part.start + 1, part.stop + 1)
     before, after = (later, part) if run.reverse else (part, later)
-    state = run.cell.state
-    return state(*[field[before, ...] for field in run.states]), state(
-        *[field[after, ...] for field in run.states]
-    )
+    s_prev, s = ([field[steps, ...] for field in run.states] for steps in (before, after))
+    return run.cell.state(*s_prev), run.cell.state(*s)
 
 
 def _parts(steps: int, size: int, ascending: bool) -> list[slice]:
@@ -297,8 +283,7 @@ def _columns(a: Array, *, xp: Namespace) -> Array:
     return columns
 
 
-def _sum(a: Array | None, b: Array | None) -> Array | None:
-    """Add where None is zero."""
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
+def _sums(one: Sequence[Array | None], other: Sequence[Array | None]) -> list[Any]:
+    """Add part by part; None is zero."""
+    pairs = zip(one, other, strict=True)
+    return [b if a is None else a if b is None else a + b for a, b in pairs]

@@ -90,7 +90,7 @@ def test_last_step_learns_which_features_run_against_time(backend: Backend) -> N
 )
 def test_what_a_model_tells_of_itself(layers: Any, tokens: bool, per_step: bool, size: int | None) -> None:
     model = rx.Sequential(*layers)
-    assert (model.takes_tokens, model.per_step, model.output_size) == (tokens, per_step, size)
+    assert (model.intake.kind == "tokens", model.per_step, model.output_size) == (tokens, per_step, size)
     assert isinstance(model.connect(None)[1], Signal)
 
 

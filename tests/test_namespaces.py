@@ -89,7 +89,7 @@ def three_steps(backend: Backend, name: str, model: rx.Sequential, loss: str, op
     """Train for three steps on numbers drawn on the host; return losses, norms, gradients and weights."""
     random = np.random.RandomState(0)
     xp, ends, per_step = backend.xp, [5, 2, 4], model.per_step
-    tokens = model.takes_tokens
+    tokens = model.intake.kind == "tokens"
     x = random.randint(0, 5, (5, 3)) if tokens else random.standard_normal((5, 3, 3))
     host_params = model.init(NUMPY, seed=1)
     K = model.forward(host_params, x)[0].shape[-1]

@@ -32,7 +32,7 @@ def sign_of_sum(n: int = 1000, length: int = 10, seed: int = 0) -> Dataset:
     --------
     >>> data = sign_of_sum(n=2)
     >>> data.X.shape, [data.classes[label] for label in data.y]
-    ((2, 10, 1), ['positive', 'negative'])
+    ((2, 10, 1), ['negative', 'negative'])
     """
     shape = (checks.integer("n", n), checks.integer("length", length), 1)
     X = np.random.default_rng([checks.integer("seed", seed, 0), _DATA]).standard_normal(shape)

@@ -1,6 +1,7 @@
 """The portable engine: array operations of the standard, one after the other.
 
-What a step touches again and again (views of its places, the transposed matrix) is made once, before the loop.
+What a step touches again and again, views of its places and the transposed matrix, is made once, before
+the loop.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, *, xp: Namespace
 def forward_step(
     stage: Stage, a: Array, gates: Array, extra: Array, *, xp: Namespace
 ) -> Callable[[int, Array, Any], Any]:
-    """Return ``step(t, operand, s_prev)``: it adds the product to a, runs the pair, stores what is kept, gives the result."""
+    """Return ``step(t, operand, s_prev)``, which gives the pair's result.
+
+    It adds the product to a (T, G*H, B), runs the pair and stores what is kept over a, or in extra.
+    """
     forward, matrix, bias, apart = stage.pair.forward, stage.matrix, stage.bias, len(stage.apart)
     blocks = [a[t, stage.merged, :] for t in range(a.shape[0])]
     planes = _planes(gates, stage.gates)
@@ -61,7 +65,10 @@ def forward_step(
     size = stage.merged.stop - stage.merged.start
     H = gates.shape[2]
 
+    checked = False
+
     def step(t: int, operand: Array, s_prev: Any) -> Any:
+        nonlocal checked
         product = matrix @ operand
         block, read = blocks[t], planes[t]
         if apart:
@@ -73,6 +80,9 @@ def forward_step(
         else:
             block += product
         result, kept = forward(read, s_prev, xp=xp)
+        if not checked:
+            _check_result(stage.pair, planes[t], result, kept)
+            checked = True
         own = places[t]
         for i in count:  # an index loop: in Python, the cheapest way through one to five planes
             own[i][...] = kept[i]
@@ -84,7 +94,7 @@ def forward_step(
 def partials(
     stage: Stage, gates: Array, extra: Array, s_prev: Any, s: Any, part: slice, *, xp: Namespace
 ) -> list[tuple[Array, ...]]:
-    """Return the pair's partial derivatives at the steps in `part`, a tuple for each; s_prev and s are (steps, H, B)."""
+    """Return the pair's partial derivatives at every step in `part`; s_prev and s are (steps, H, B)."""
     kept = [gates[part, g, ...] for g in stage.kept] + [extra[part, e, ...] for e in stage.extra]
     planes = stage.pair.partials(kept, s_prev, s, xp=xp)
     steps = range(part.stop - part.start)
@@ -94,10 +104,10 @@ def partials(
 def backward_step(
     stage: Stage, d_gates: Array, d_a: Array, d_gates_h: Array, d_a_h: Array
 ) -> Callable[[int, Any, Sequence[Array]], tuple[Array, Any]]:
-    """Return ``step(t, d_result, planes)``: it stores the gradients of a, gives those of the operand and of s_prev.
+    """Return ``step(t, d_result, planes)``, which gives the gradients of the operand and of s_prev.
 
-    d_gates (T, G, H, B) and d_a (T, G*H, B) are one memory, the gradient of the input parts; d_gates_h and d_a_h that of the
-    recurrent parts, which is the same unless a gate of the cell keeps them apart.
+    It stores those of a. d_gates (T, G, H, B) and d_a (T, G*H, B) are one memory, the gradient of the input
+    parts; d_gates_h and d_a_h that of the recurrent parts, the same unless a gate keeps them apart.
     """
     backward, transposed = stage.pair.backward, stage.matrix.T
     T = d_a.shape[0]
@@ -120,6 +130,24 @@ def backward_step(
         return transposed @ blocks[t], d_direct
 
     return step
+
+
+def _check_result(pair: Pair, read: Sequence[Array], result: Any, kept: Any) -> None:
+    """Refuse what would go wrong in silence: missing planes, or an array of `a` that is written over."""
+    if not isinstance(kept, tuple | list) or len(kept) != len(pair.keeps):
+        came = len(kept) if isinstance(kept, tuple | list) else type(kept).__name__
+        msg = f"a pair's forward must return {len(pair.keeps)} planes to keep, {pair.keeps}; got {came}."
+        raise ValueError(msg)
+    shape = tuple(read[0].shape)
+    for plane in kept:
+        if tuple(plane.shape) != shape:
+            msg = f"a pair's forward must keep planes (H, B) = {shape}; got {tuple(plane.shape)}."
+            raise ValueError(msg)
+    lost = [given for given, plane in zip(read, kept, strict=False) if plane is not given]
+    returned = [*(result if isinstance(result, tuple) else (result,)), *kept]
+    if any(array is given for array in returned for given in lost):
+        msg = "a pair's forward must not return an array of `a` that a kept plane replaces; copy it: 1.0 * a[k]."
+        raise ValueError(msg)
 
 
 def _planes(gates: Array, chosen: Sequence[int]) -> list[list[Array]]:

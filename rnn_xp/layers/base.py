@@ -56,6 +56,11 @@ class Layer(ABC):
 
     # what a layer tells of itself
 
+    @property
+    def intake(self) -> Signal:
+        """What comes in: steps of so many features (None: any number), or tokens of so many kinds."""
+        return Signal("steps", None)
+
     @abstractmethod
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Return this layer fitted to what comes in (None: anything), and what goes out."""
@@ -134,15 +139,19 @@ class Layer(ABC):
         """
         xp = namespace(params=tree.leaves(params), x=x, state_0=tree.leaves(state_0))
         self.check_params(params)
-        self.check(params, x, xp=xp)
-        if state_0 is not None:
-            self.check_state(params, state_0, x.shape[1])
         valid = None
         if lengths is not None:
+            axes = 2 if self.intake.kind == "tokens" else 3
+            if x.ndim != axes:
+                msg = f"`lengths` must be None unless `x` has a time axis, and so {axes} axes; got {x.ndim}."
+                raise ValueError(msg)
             steps, batch = x.shape[:2]
             valid = valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
             x = blank(x, valid, xp=xp)
-        context = Context(xp, valid, None if rng is None else Rng(*rng))
+        self.check(params, x, xp=xp)
+        if state_0 is not None:
+            self.check_state(params, state_0, x.shape[1])
+        context = Context(xp, valid, None if rng is None else _key(rng))
         y, state_T, kept = self.run(params, x, state_0, context)
         return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
 
@@ -203,13 +212,13 @@ class Layer(ABC):
 
     def check_state(self, params: Tree, state: Tree, batch: int, name: str = "state_0") -> None:
         """Raise unless `state` is one of this layer for a batch of that size."""
-        if state != ():
+        if not isinstance(state, tuple) or state:
             kind = type(self).__name__
             msg = f"`{name}` must be None or (): {kind} has no state; got {type(state).__name__}."
             raise TypeError(msg)
 
     @abstractmethod
-    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Any, Tree, Any]:
         """Do the work of `forward`, on an x finite in its padding; return what `run_back` needs besides."""
 
     @abstractmethod
@@ -217,6 +226,14 @@ class Layer(ABC):
         self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Do the work of `backward`, on a d_y that is 0 in its padding."""
+
+
+def _key(rng: Any) -> Rng:
+    """Return the key of the dropout masks, which may come as a plain tuple."""
+    if not isinstance(rng, tuple) or not 2 <= len(rng) <= len(Rng._fields):
+        msg = f"`rng` must be a rnn_xp.Rng(seed, step); got {rng!r}."
+        raise TypeError(msg)
+    return Rng(*rng)
 
 
 def blank(x: Array, valid: Valid | None, *, xp: Namespace) -> Array:

@@ -43,7 +43,12 @@ class Linear(Layer):
         """Check every argument."""
         for name in ("input_size", "output_size"):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
-        checks.one_of("bias", self.bias, (True, False))
+        object.__setattr__(self, "bias", bool(checks.one_of("bias", self.bias, (True, False))))
+
+    @property
+    def intake(self) -> Signal:
+        """Steps, or a vector, of `input_size` features."""
+        return Signal("steps", self.input_size)
 
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take features, and give as many as `output_size`."""
@@ -109,6 +114,11 @@ class Embedding(Layer):
         """Check every argument."""
         for name in ("num_tokens", "size"):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
+
+    @property
+    def intake(self) -> Signal:
+        """Tokens."""
+        return Signal("tokens", self.num_tokens)
 
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take tokens."""

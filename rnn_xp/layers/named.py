@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rnn_xp import checks
 from rnn_xp.cells import CELLS, gru, lstm, rnn
 from rnn_xp.layers.recurrent import Recurrent
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class RNN(Recurrent):
     """Elman RNN; `nonlinearity` is "tanh" or "relu". The rest is as in `Recurrent`.
 
@@ -43,6 +46,7 @@ class RNN(Recurrent):
         return "relu" if self.cell is rnn.RELU else "tanh"
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), gates r, z, n; `reset` is "after" (PyTorch, cuDNN) or "before".
 
@@ -75,6 +79,7 @@ class GRU(Recurrent):
         return "before" if self.cell is gru.BEFORE else "after"
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class LSTM(Recurrent):
     """Long short-term memory; gates i, f, g, o; `proj_size` projects h (Sak et al. 2014).
 

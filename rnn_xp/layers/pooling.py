@@ -69,6 +69,13 @@ class LastStep(_Pooling):
         """Check the argument."""
         object.__setattr__(self, "reverse_size", checks.integer("reverse_size", self.reverse_size, 0))
 
+    def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
+        """Raise, too, where x has fewer features than run against time."""
+        super().check(params, x, xp=xp)
+        if x.shape[2] < self.reverse_size:
+            msg = f"`x` must have at least reverse_size = {self.reverse_size} features; got {x.shape[2]}."
+            raise ValueError(msg)
+
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Note which features run against time."""
         _, out = super().connect(signal)

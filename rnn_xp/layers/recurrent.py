@@ -65,7 +65,9 @@ class Recurrent(Layer):
         for name in ("input_size", "hidden_size", "num_layers"):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
         checks.one_of("bias", self.bias, (True, "input", False))
-        checks.one_of("bidirectional", self.bidirectional, (True, False))
+        object.__setattr__(
+            self, "bidirectional", bool(checks.one_of("bidirectional", self.bidirectional, (True, False)))
+        )
         object.__setattr__(self, "dropout", checks.number("dropout", self.dropout, high=1.0))
         proj_size = checks.integer("proj_size", self.proj_size, 0, self.hidden_size - 1)
         if proj_size and not self.cell.projectable:
@@ -87,6 +89,11 @@ class Recurrent(Layer):
     def streams(self) -> int:  # type: ignore[override]
         """One dropout mask between every two layers."""
         return self.num_layers - 1
+
+    @property
+    def intake(self) -> Signal:
+        """Steps of `input_size` features."""
+        return Signal("steps", self.input_size)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments as JSON values; the cell by its name."""
@@ -137,7 +144,7 @@ class Recurrent(Layer):
             checks.shape(f"{name}.{field}", array, "L*dirs, B, H", shape)
             self.check_dtype(f"{name}.{field}", params, array)
 
-    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Kept]:
+    def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Any, Tree, Kept]:
         """Run layer upon layer, feature-first in between."""
         xp, valid, rng, memory, steps = context
         T, B = x.shape[:2]

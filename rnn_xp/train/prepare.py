@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from rnn_xp import checks
 from rnn_xp.backend import Backend
 from rnn_xp.data.sequences import check_finite, pad, to_time_major, valid_steps
-from rnn_xp.layers import Recurrent
 from rnn_xp.model import Loss, Sequential
 from rnn_xp.sequence import Valid
 from rnn_xp.sequence import valid_steps as device_valid_steps
@@ -159,21 +158,18 @@ class Batches:
 
 def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout: str) -> None:
     """Refuse an X whose last axis is not what the first layer takes, and say which layout would fit."""
-    if model.takes_tokens:
-        tokens = model.layers[0].num_tokens  # type: ignore[attr-defined]
+    kind, size, _ = model.intake
+    if kind == "tokens":
         if x.ndim != 2:
             came = f"{x.dtype} with three axes"
             msg = f"`X` must be integer tokens (N, T) for a model that begins with an Embedding; got {came}."
             raise TypeError(msg)
-        _check_range("X", "tokens in 0..V-1 with V", x[valid], tokens)
+        _check_range("X", "tokens in 0..V-1 with V", x[valid], size)
         return
     if x.ndim == 2:
         msg = f"`X` must have three axes ({layout}) for a model that takes features; got integers with two."
         raise ValueError(msg)
-    sizes = [layer.input_size for layer in model.layers if isinstance(layer, Recurrent)]
-    first = model.layers[0]
-    size = getattr(first, "input_size", sizes[0] if sizes else x.shape[2])
-    if x.shape[2] != size:
+    if size is not None and x.shape[2] != size:
         T, N, C = x.shape
         axes = {"N": N, "T": T, "C": C}
         others = [other for other in ("NTC", "TNC", "NCT") if axes[layout[other.index("C")]] == size]

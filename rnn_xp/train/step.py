@@ -19,9 +19,9 @@ from rnn_xp.typing import Array, Namespace, Tree
 class Stepper:
     """The weights in training, and what it takes to move them.
 
-    All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A step whose loss
-    or gradient is not finite, and every step after it, leaves the weights and the optimiser as they were; the device
-    remembers it, and the host learns of it from `first_bad` when it reads the losses.
+    All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A
+    step whose loss or gradient is not finite, and every step after it, leaves the weights and the optimiser
+    as they were; the device remembers it, and the host asks `first_bad` when it reads the losses.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Stepper:
         return self.optimizer.lr * (1.0 if self.schedule is None else self.schedule(self.steps))
 
     def step(self, batch: Batch) -> tuple[Array, Array]:
-        """Move the weights; return the loss of the batch before it and the norm of the gradient before clipping."""
+        """Move the weights; return the loss before that, and the norm of the gradient before clipping."""
         xp = self.xp
         rng = Rng(self.seed, self.steps) if self._drops else None
         context = Context(xp, batch.valid, rng, self._memory)
