@@ -152,19 +152,21 @@ class Sequential(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
-        xp, valid, rng, memory, _ = context
+        xp, valid, rng, memory, keep, _ = context
+        context = Context(xp, valid, rng, memory, keep)
         states: list[Tree] = []
         tapes: list[Any] = []
-        starts = [None] * len(self._layers) if state_0 is None else state_0
-        for i, (layer, p, s_0) in enumerate(zip(self._layers, params, starts, strict=True)):
-            own = None if memory is None else memory.setdefault(i, {})
-            only_last = s_0 is None and i in self._only_last
+        for i, layer in enumerate(self._layers):
+            s_0 = None if state_0 is None else state_0[i]
             if x is None:  # this is the LastStep after a layer that gave only its state
-                x, s_T, kept = self._layers[i - 1].last(states[-1], xp=xp), (), None
+                x, s_T, kept = self._layers[i - 1].last(tapes[-1], xp=xp), (), None
+            elif s_0 is None and i in self._only_last:
+                x, s_T, kept = layer.run(params[i], x, None, Context(xp, valid, rng, memory, keep, steps=False))
             else:
-                x, s_T, kept = layer.run(p, x, s_0, Context(xp, valid, rng, own, not only_last))
+                x, s_T, kept = layer.run(params[i], x, s_0, context)
             if rng is not None:
                 rng = rng._replace(layer=rng.layer + layer.streams)
+                context = Context(xp, valid, rng, memory, keep)
             states.append(s_T)
             tapes.append(kept)
         return x, tuple(states), tuple(tapes)
@@ -219,7 +221,8 @@ def loss_and_gradients(
     losses, kept_by_loss = loss.forward(y, target, xp=xp)
     d_y = loss.backward(share, kept_by_loss, target, xp=xp)
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
-    return xp.sum(losses * share), d_params
+    total = losses @ share if losses.ndim == 1 else xp.sum(losses * share)
+    return total, d_params
 
 
 def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = None) -> Layer:

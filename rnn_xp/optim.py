@@ -108,7 +108,7 @@ class SGD:
         rate = _rate(self, lr)
         grads = _decayed(grads, params, self.weight_decay)
         if not self.momentum:
-            return tree.map(lambda p, g: _plus(g * -rate, p), params, grads), state
+            return tree.map(lambda p, g: p - rate * g, params, grads), state
         velocity = tree.map(lambda v, g: _plus(v * self.momentum, g), state.velocity, grads)
         direction = velocity
         if self.nesterov:

@@ -102,6 +102,8 @@ class Run:
         self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
         self._zeros = [xp.zeros_like(place) for place in self._slots[0]]
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
+        times = range(steps - 1, -1, -1) if reverse else range(steps)
+        self._order = [(t, self._slots[t if reverse else t + 1]) for t in times]  # with the place of the state
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:
@@ -130,7 +132,7 @@ class Run:
             slots[self.T if reverse else 0][i][...] = s_prev[i]
 
         full = self.T if valid is None else valid.full
-        for t in range(self.T - 1, -1, -1) if reverse else range(self.T):
+        for t, after in self._order:
             result = first(t, s_prev.h, s_prev)
             if others:
                 for step, operand in zip(others, self.operands, strict=False):
@@ -142,7 +144,6 @@ class Run:
             if t >= full:
                 keep = valid.mask[t, ...]  # type: ignore[union-attr]
                 result = cell.state(*[xp.where(keep, result[i], s_prev[i]) for i in fields])
-            after = slots[t if reverse else t + 1]
             for i in fields:
                 after[i][...] = result[i]
             s_prev = result
@@ -173,6 +174,7 @@ class Run:
         projection = None if self.params.weight_hr is None else self.params.weight_hr.T
         full = self.T if valid is None else valid.full
         d_s: list[Any] = list(self._zeros if d_s_T is None else d_s_T)
+        others = range(1, len(d_s))
         for part, s_prev, s in own.parts:
             partials = [
                 engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp)
@@ -196,8 +198,8 @@ class Run:
                     d_prev = list(direct) if d_prev is None else _sums(d_prev, direct)
                 d_s = d_prev or []
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
-                if len(d_s) > 1:
-                    d_s[1:] = [own.zero if d is None else d for d in d_s[1:]]
+                for i in others:
+                    d_s[i] = own.zero if d_s[i] is None else d_s[i]
         d_x = self.params.weight_ih.T @ own.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 
@@ -210,6 +212,7 @@ class Run:
             steps = [self.states[0][before, ...], *[o[tile, ...] for o in self.operands]]
             operands = [_columns(o, xp=xp).T for o in steps]
             d_a = _columns(own.a[tile, ...], xp=xp)
+            ones = own.ones[: d_a.shape[1]]
             d_a_h = d_a if own.a_h is own.a else _columns(own.a_h[tile, ...], xp=xp)
             if len(self.stages) == 1:
                 d_hh = d_a_h @ operands[0]
@@ -219,8 +222,8 @@ class Run:
             parts = (
                 d_a @ _columns(self.x[tile, ...], xp=xp).T,
                 d_hh,
-                None if params.bias_ih is None else xp.sum(d_a, axis=1),
-                None if params.bias_hh is None else xp.sum(d_a_h, axis=1),
+                None if params.bias_ih is None else d_a @ ones,
+                None if params.bias_hh is None else d_a_h @ ones,
                 None if params.weight_hr is None else _columns(projected[tile, ...], xp=xp) @ operands[-1],
             )
             total = _sums(total, parts) if total else list(parts)
@@ -242,6 +245,7 @@ class _Gradients:
         self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
         self.steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
+        self.ones = xp.ones((min(T, TILE) * B,), dtype=gates.dtype, device=gates.device)
         # the parts in the order of going back, with the states before and after each of their steps
         size = max(1, PART // max(1, H * B))
         self.parts = [(part, *_states_around(run, part)) for part in _parts(T, size, run.reverse)]

@@ -56,8 +56,8 @@ def forward_step(
     It adds the product to a (T, G*H, B), runs the pair and stores what is kept over a, or in extra.
     """
     forward, matrix, bias, apart = stage.pair.forward, stage.matrix, stage.bias, len(stage.apart)
-    blocks = [a[t, stage.merged, :] for t in range(a.shape[0])]
     planes = _planes(gates, stage.gates)
+    views = [(a[t, stage.merged, :], own) for t, own in enumerate(planes)]
     places = [own[: len(stage.kept)] for own in planes]
     if stage.extra:
         places = [own + [extra[t, e, ...] for e in stage.extra] for t, own in enumerate(places)]
@@ -69,23 +69,24 @@ def forward_step(
 
     def step(t: int, operand: Array, s_prev: Any) -> Any:
         nonlocal checked
-        product = matrix @ operand
-        block, read = blocks[t], planes[t]
+        block, read = views[t]
         if apart:
+            product = matrix @ operand
             block += product[:size, :]
             product = product[size:, :]
             if bias is not None:
                 product += bias
             read = read + [product[k * H : (k + 1) * H, :] for k in range(apart)]
         else:
-            block += product
+            block += matrix @ operand
         result, kept = forward(read, s_prev, xp=xp)
         if not checked:
-            _check_result(stage.pair, planes[t], result, kept)
+            _check_result(stage.pair, views[t][1], result, kept)
             checked = True
-        own = places[t]
-        for i in count:  # an index loop: in Python, the cheapest way through one to five planes
-            own[i][...] = kept[i]
+        if kept:
+            own = places[t]
+            for i in count:  # an index loop: in Python, the cheapest way through one to five planes
+                own[i][...] = kept[i]
         return result
 
     return step
@@ -111,7 +112,6 @@ def backward_step(
     """
     backward, transposed = stage.pair.backward, stage.matrix.T
     T = d_a.shape[0]
-    blocks = [d_a_h[t, stage.rows, :] for t in range(T)]
     places = _planes(d_gates, stage.gates)
     separate = d_a_h is not d_a
     count = range(len(stage.gates) + len(stage.apart))
@@ -119,15 +119,17 @@ def backward_step(
         copies = [(d_a[t, stage.merged, :], d_a_h[t, stage.merged, :]) for t in range(T)]
         places = [own + further for own, further in zip(places, _planes(d_gates_h, stage.apart), strict=True)]
 
+    views = [(d_a_h[t, stage.rows, :], own) for t, own in enumerate(places)]
+
     def step(t: int, d_result: Any, planes: Sequence[Array]) -> tuple[Array, Any]:
         d_planes, d_direct = backward(d_result, planes)
-        own = places[t]
+        block, own = views[t]
         for i in count:
             own[i][...] = d_planes[i]
         if separate:
             source, target = copies[t]
             target[...] = source
-        return transposed @ blocks[t], d_direct
+        return transposed @ block, d_direct
 
     return step
 

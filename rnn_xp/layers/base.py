@@ -36,7 +36,8 @@ class Context(NamedTuple):
     xp: Namespace
     valid: Valid | None = None  # None: no padding
     rng: Rng | None = None  # None: nothing is dropped
-    memory: dict[Any, Any] | None = None  # a training loop's, for buffers that live on
+    memory: dict[int, Any] | None = None  # a training loop lets layers keep their buffers, by their params
+    states: bool = True  # False: states, and their gradients, are left out
     steps: bool = True  # False: a recurrent layer leaves out y, only its last state is wanted
 
 

@@ -84,7 +84,8 @@ class Linear(Layer):
         if d_y.ndim == 3:
             rows = xp.reshape(d_y, (_count(d_y), self.output_size))
             x = xp.reshape(kept, (_count(kept), self.input_size))
-        d_bias = None if params.bias is None else xp.sum(rows, axis=0)
+        ones = xp.ones((rows.shape[0],), dtype=rows.dtype, device=rows.device)
+        d_bias = None if params.bias is None else ones @ rows
         return LinearParams(rows.T @ x, d_bias), d_y @ params.weight if need_d_x else None, ()
 
 

@@ -23,6 +23,7 @@ class Kept(NamedTuple):
     runs: list[Run]
     valid: Valid | None
     masks: list[Array | None]
+    states: bool  # whether they are wanted
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,27 +147,23 @@ class Recurrent(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Any, Tree, Kept]:
         """Run layer upon layer, feature-first in between."""
-        xp, valid, rng, memory, steps = context
+        xp, valid, rng, memory, states, steps = context
         T, B = x.shape[:2]
         new = {"dtype": x.dtype, "device": x.device}
-        sizes = self._sizes
         flow = xp.permute_dims(x, (0, 2, 1))
-        state_T = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
         runs: list[Run] = []
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
             outputs = []
             for reverse in range(self.directions):
                 i = len(runs)
-                run = None if memory is None else memory.get(i)
-                if run is None or run.params is not params[i] or (run.T, run.B) != (T, B):
+                run = None if memory is None else memory.get(id(params[i]))
+                if run is None or run.params is not params[i] or run.T != T or run.B != B:
                     run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
-                if memory is not None:
-                    memory[i] = run
+                    if memory is not None:
+                        memory[id(params[i])] = run
                 s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
                 outputs.append(run.forward(flow, s_0, valid))
-                for field, last in zip(state_T, run.last(), strict=True):
-                    field[i, ...] = last.T
                 runs.append(run)
             if steps or layer < self.num_layers - 1:
                 flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
@@ -177,16 +174,16 @@ class Recurrent(Layer):
                     mask = keep_mask(key, self.dropout, (T, self.output_size, B), device=x.device, xp=xp)
                 flow = self._drop(flow, mask, xp=xp)
                 masks.append(mask)
-        return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks)
+        state_T = self._gather([run.last() for run in runs], B, new, xp=xp) if states else None
+        return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks, states)
 
     def run_back(
         self, params: Tree, kept: Kept, d_y: Array | None, d_state_T: Tree, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Run back, from the last layer to the first; a d_y of None is zero."""
-        dirs, sizes = self.directions, self._sizes
-        B, new = kept.runs[0].B, kept.runs[0].new
-        d_state_0 = self.cell.state(*[xp.empty((len(params), B, s), **new) for s in sizes])
+        dirs = self.directions
         d_params: list[Any] = [None] * len(params)
+        d_starts: list[Any] = [None] * len(params)
         d_flow: Any = None if d_y is None else xp.permute_dims(d_y, (0, 2, 1))
         for layer in range(self.num_layers - 1, -1, -1):
             if layer < self.num_layers - 1:
@@ -199,33 +196,38 @@ class Recurrent(Layer):
                 if dirs > 1 and d_flow is not None:
                     d_h = d_flow[:, reverse * size : (reverse + 1) * size, :]
                 d_s_T = None if d_state_T is None else [field[i, ...].T for field in d_state_T]
-                d_params[i], d_x, d_s_0 = kept.runs[i].backward(d_h, d_s_T, kept.valid, need_d_x or layer > 0)
-                for field, d in zip(d_state_0, d_s_0, strict=True):
-                    field[i, ...] = d.T
+                run, need = kept.runs[i], need_d_x or layer > 0
+                d_params[i], d_x, d_starts[i] = run.backward(d_h, d_s_T, kept.valid, need)
                 d_input = d_x if d_input is None or d_x is None else d_input + d_x
             d_flow = d_input
+        run = kept.runs[0]
+        d_state_0 = self._gather(d_starts, run.B, run.new, xp=xp) if kept.states else None
         return tuple(d_params), _time_major(d_flow, xp=xp) if need_d_x else None, d_state_0
 
-    def last(self, state_T: Tree, *, xp: Namespace) -> Array:
+    def _gather(self, ends: list[list[Array]], B: int, new: dict[str, Any], *, xp: Namespace) -> Tree:
+        """Return the fields (H or P, B) of every layer and direction as a state."""
+        state = self.cell.state(*[xp.empty((len(ends), B, size), **new) for size in self._sizes])
+        for i, fields in enumerate(ends):
+            for field, part in zip(state, fields, strict=True):
+                field[i, ...] = part.T
+        return state
+
+    def last(self, kept: Kept, *, xp: Namespace) -> Array:
         """Return what each direction of the last layer has read in the end, (B, output_size)."""
-        h = state_T.h
-        ends = [h[i, ...] for i in range(h.shape[0] - self.directions, h.shape[0])]
+        ends = [run.last()[0].T for run in kept.runs[-self.directions :]]
         return xp.asarray(ends[0], copy=True) if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
 
     def last_back(self, d_last: Array, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
         """Return d_state_T with the gradient of `last` added."""
-        B, size = d_last.shape[0], self.output_size // self.directions
-        if d_state_T is None:
-            lead = (self.num_layers * self.directions, B)
-            new = {"dtype": d_last.dtype, "device": d_last.device}
-            d_state_T = self.cell.state(*[xp.zeros((*lead, s), **new) for s in self._sizes])
-        else:
-            d_state_T = d_state_T._replace(h=xp.asarray(d_state_T.h, copy=True))
-        first = (self.num_layers - 1) * self.directions
-        for i in range(self.directions):
-            d_h = d_state_T.h[first + i, ...]
-            d_h += d_last[:, i * size : (i + 1) * size]
-        return d_state_T
+        B, dirs, size = d_last.shape[0], self.directions, self._sizes[0]
+        first = (self.num_layers - 1) * dirs
+        d_h = xp.zeros((first + dirs, B, size), dtype=d_last.dtype, device=d_last.device)
+        for i in range(dirs):
+            d_h[first + i, ...] = d_last[:, i * size : (i + 1) * size]
+        if d_state_T is not None:
+            return d_state_T._replace(h=d_h + d_state_T.h)
+        others = [xp.zeros_like(d_h[..., :1]) for _ in self._sizes[1:]]  # they broadcast
+        return self.cell.state(d_h, *others)
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:

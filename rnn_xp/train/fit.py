@@ -212,7 +212,7 @@ def _one_epoch(
         norm_sum = norm_sum + norm
         total += batch.total
         done += 1
-        if progress.due():
+        if progress.live and progress.due():
             rate = min(done * batches.batch_size, batches.count) / (time.perf_counter() - start)
             progress.batch(epoch, done, float(loss_sum) / total, rate)
             _check_finite(stepper, epoch, len(batches))

@@ -6,7 +6,7 @@ from typing import Any
 
 from rnn_xp import tree
 from rnn_xp.backend import Backend
-from rnn_xp.clipping import clip_by_global_norm, clip_by_value, global_norm
+from rnn_xp.clipping import clip_by_global_norm, clip_by_value
 from rnn_xp.layers import Context
 from rnn_xp.model import Loss, Sequential, loss_and_gradients
 from rnn_xp.optim import Optimizer
@@ -42,7 +42,7 @@ class Stepper:
         self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
         self.xp, self.steps = xp, 0
         self._drops = model.streams > 0
-        self._memory: dict[Any, Any] = {}
+        self._context = Context(xp, memory={}, states=False)
         self._flat, self.params = _flatten(params, backend)
         self._d_flat, d_params = _flatten(params, backend)
         self._d_leaves = tree.leaves(d_params)
@@ -59,8 +59,10 @@ class Stepper:
     def step(self, batch: Batch) -> tuple[Array, Array]:
         """Move the weights; return the loss before that, and the norm of the gradient before clipping."""
         xp = self.xp
-        rng = Rng(self.seed, self.steps) if self._drops else None
-        context = Context(xp, batch.valid, rng, self._memory)
+        context = self._context
+        if self._drops or batch.valid is not None:
+            rng = Rng(self.seed, self.steps) if self._drops else None
+            context = context._replace(valid=batch.valid, rng=rng)
         loss, d_params = loss_and_gradients(
             self.model, self.params, self.loss, batch.x, batch.target, batch.share, context
         )
@@ -68,7 +70,7 @@ class Stepper:
             place[...] = d
         d_flat = self._d_flat
         if self.clip_norm is None:
-            norm = global_norm(d_flat, xp=xp)
+            norm = xp.sqrt(d_flat @ d_flat)
         else:
             d_flat, norm = clip_by_global_norm(d_flat, self.clip_norm, xp=xp)
         if self.clip_value is not None:
