@@ -59,14 +59,13 @@ def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namesp
 
 def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the mean over K of -target log p - (1 - target) log(1 - p), p = sigmoid(y); target (..., K)."""
-    # log(1 + exp(y)) - y * target, in the form that overflows nowhere
-    size = xp.abs(y)
-    return _mean(0.5 * (size + y) + xp.log1p(xp.exp(-size)) - y * target, xp=xp), y
+    # log(exp(0) + exp(y)) - y * target
+    return _mean(xp.logaddexp(0.0 * y, y) - y * target, xp=xp), y
 
 
 def binary_cross_entropy_backward(d_loss: Array, y: Array, target: Array, *, xp: Namespace) -> Array:
     """Return d_y (..., K)."""
-    return (d_loss / y.shape[-1])[..., None] * (sigmoid(y, xp=xp) - target)
+    return _spread(d_loss, y) * (sigmoid(y, xp=xp) - target)
 
 
 def squared_error_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -77,7 +76,7 @@ def squared_error_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Ar
 
 def squared_error_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
     """Return d_y (..., K)."""
-    return (d_loss * (2.0 / e.shape[-1]))[..., None] * e
+    return _spread(2.0 * d_loss, e) * e
 
 
 def huber_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:
@@ -91,10 +90,16 @@ def huber_backward(d_loss: Array, e: Array, target: Array, *, xp: Namespace) -> 
     """Return d_y (..., K)."""
     one = xp.ones_like(e)
     slope: Array = xp.minimum(xp.maximum(e, -one), one)
-    return (d_loss / e.shape[-1])[..., None] * slope
+    return _spread(d_loss, e) * slope
 
 
 def _mean(losses: Array, *, xp: Namespace) -> Array:
     """Return the mean over the last axis; of a single component, itself."""
     mean: Array = losses[..., 0] if losses.shape[-1] == 1 else xp.mean(losses, axis=-1)
     return mean
+
+
+def _spread(d_mean: Array, y: Array) -> Array:
+    """Return the derivative of `_mean` by each of the components of y, (..., 1)."""
+    K = y.shape[-1]
+    return (d_mean if K == 1 else d_mean / K)[..., None]

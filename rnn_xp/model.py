@@ -161,7 +161,9 @@ class Sequential(Layer):
             if x is None:  # this is the LastStep after a layer that gave only its state
                 x, s_T, kept = self._layers[i - 1].last(tapes[-1], xp=xp), (), None
             elif s_0 is None and i in self._only_last:
-                x, s_T, kept = layer.run(params[i], x, None, Context(xp, valid, rng, memory, keep, steps=False))
+                x, s_T, kept = layer.run(
+                    params[i], x, None, Context(xp, valid, rng, memory, keep, steps=False)
+                )
             else:
                 x, s_T, kept = layer.run(params[i], x, s_0, context)
             if rng is not None:

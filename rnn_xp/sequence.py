@@ -103,7 +103,9 @@ class Run:
         self._zeros = [xp.zeros_like(place) for place in self._slots[0]]
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
         times = range(steps - 1, -1, -1) if reverse else range(steps)
-        self._order = [(t, self._slots[t if reverse else t + 1]) for t in times]  # with the place of the state
+        self._order = [
+            (t, self._slots[t if reverse else t + 1]) for t in times
+        ]  # with the place of the state
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:
@@ -175,12 +177,13 @@ class Run:
         full = self.T if valid is None else valid.full
         d_s: list[Any] = list(self._zeros if d_s_T is None else d_s_T)
         others = range(1, len(d_s))
+        new_state: Any = tuple.__new__  # a NamedTuple, at half the price of calling its class
         for part, s_prev, s in own.parts:
             partials = [
                 engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp)
                 for stage in self.stages
             ]
-            pairs = list(zip(own.steps, partials, strict=True))[::-1]
+            (last, last_partials), *before = list(zip(own.steps, partials, strict=True))[::-1]
             for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
                 if d_h is not None:
                     d_s[0] = d_s[0] + d_h[t, ...]
@@ -192,11 +195,12 @@ class Run:
                 if projection is not None:
                     own.projected[t, ...] = d_s[0]
                     d_s[0] = projection @ d_s[0]
-                d_result = cell.state(*d_s)
-                for step, planes in pairs:
-                    d_result, direct = step(t, d_result, planes[t - part.start])
-                    d_prev = list(direct) if d_prev is None else _sums(d_prev, direct)
-                d_s = d_prev or []
+                i = t - part.start
+                d_result, direct = last(t, new_state(cell.state, d_s), last_partials[i])
+                d_s = list(direct) if d_prev is None else _sums(d_prev, direct)
+                for step, planes in before:
+                    d_result, direct = step(t, d_result, planes[i])
+                    d_s = _sums(d_s, direct)
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
                 for i in others:
                     d_s[i] = own.zero if d_s[i] is None else d_s[i]

@@ -35,9 +35,7 @@ ROWS = [
     {"__main__"},
 ]
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
-HOST = {"backend", "random", "initializers"} | {
-    part for part in ROW if ROW[part] >= ROW["safetensors"]
-}
+HOST = {"backend", "random", "initializers"} | {part for part in ROW if ROW[part] >= ROW["safetensors"]}
 OPTIONAL = {
     "array_api_compat": {"backend"},
     "array_api_strict": {"backend"},

@@ -100,13 +100,22 @@ class Batches:
         self.x, self.target = backend.asarray(data.x), backend.asarray(data.target)
         self.count: int = data.x.shape[1]
         self._equal: dict[tuple[int, ...], Array] = {}
+        self._in_file_order: list[Batch] = []
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return -(-self.count // self.batch_size)
 
     def in_order(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
-        """Yield the batches of the sequences in `order`; None is the order of the data."""
+        """Yield the batches of the sequences in `order`; None is the order of the data, which is cut once."""
+        if order is None:
+            self._in_file_order = self._in_file_order or list(self._cut(None))
+            yield from self._in_file_order
+        else:
+            yield from self._cut(order)
+
+    def _cut(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
+        """Yield the batches of a new order."""
         xp, data = self.backend.xp, self.data
         x, target, lengths, weight = self.x, self.target, data.lengths, data.weight
         axis = 1 if data.per_step else 0
