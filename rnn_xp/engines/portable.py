@@ -148,7 +148,7 @@ def _check_result(pair: Pair, read: Sequence[Array], result: Any, kept: Any) -> 
     lost = [given for given, plane in zip(read, kept, strict=False) if plane is not given]
     returned = [*(result if isinstance(result, tuple) else (result,)), *kept]
     if any(array is given for array in returned for given in lost):
-        msg = "a pair's forward must not return an array of `a` that a kept plane replaces: 1.0 * a[k] is new."
+        msg = "a pair's forward must not return an array of `a` that a kept plane replaces: copy it."
         raise ValueError(msg)
 
 

@@ -1,0 +1,84 @@
+"""Write the records' numbers into the README: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
+
+python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def tasks(record: dict[str, Any]) -> list[str]:
+    """What the README's commands reach."""
+    words = {
+        "tutorial": "accuracy {accuracy:.3f} on 10,000 new sequences; every last loss below {loss:.2f}",
+        "practitioner": "accuracy {accuracy:.3f} on 10,000 new sequences",
+        "japanese-vowels": "accuracy {accuracy:.3f} on the 370 test sequences",
+        "text": "{bits_per_character:.2f} bits per character on the last tenth (a trigram: {trigram:.2f})",
+    }
+    lines = ["| command | reaches (mean) | seeds | whole process |", "|---|---|---|---|"]
+    for name, task in record["tasks"].items():
+        mean = dict(task["mean"])
+        mean["loss"] = math.ceil(100 * mean["highest_last_loss"]) / 100
+        mean["trigram"] = task["runs"][0]["metrics"].get("trigram_bits_per_character", 0.0)
+        seeds = len(task["runs"])
+        lines.append(
+            f"| `{task['command']}` | {words[name].format(**mean)} | {seeds} | {mean['seconds']:.1f} s |"
+        )
+    return lines
+
+
+def tutorial(record: dict[str, Any]) -> list[str]:
+    """The tutorial's job, done by three programs."""
+    epochs = record["settings"]["epochs"]
+    lines = [
+        f"The tutorial's job, {epochs} epochs of 1000 sequences one by one, on one core, in turns:",
+        "",
+        "| program | median s | to the tutorial's |",
+        "|---|---|---|",
+    ]
+    for name, median in record["medians"].items():
+        lines.append(f"| {name} | {median:.2f} | {record['ratios'][name]:.2f} |")
+    return lines
+
+
+def import_cost(record: dict[str, Any]) -> list[str]:
+    """What importing costs."""
+    ratios = record["ratios"]
+    return [
+        f"`import rnn_xp` takes {ratios['rnn_xp']:.2f} times as long as `import numpy`: every part loads on first use.",
+        f"With every public name used, it is {ratios['all of rnn_xp']:.2f} times.",
+    ]
+
+
+def source(record: dict[str, Any], name: str) -> list[str]:
+    """Say where the numbers come from."""
+    machine, versions = record["machine"], record["versions"]
+    used = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
+    made = f"{record['date'][:10]}, {machine['cpu']} with {machine['cores']} cores, {used}"
+    return ["", f"<sub>`benchmarks/{name}.py`, {made}.</sub>"]
+
+
+TABLES = {"tasks": tasks, "tutorial": tutorial, "import_cost": import_cost}
+
+
+def filled(text: str) -> str:
+    """Return the README with every table written anew."""
+    for name, table in TABLES.items():
+        record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        body = "\n".join(table(record) + source(record, name))
+        before, _, rest = text.partition(f"<!-- table:{name} -->\n")
+        _, _, after = rest.partition("<!-- end -->")
+        text = f"{before}<!-- table:{name} -->\n{body}\n<!-- end -->{after}"
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
