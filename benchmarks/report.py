@@ -52,7 +52,7 @@ def import_cost(record: dict[str, Any]) -> list[str]:
     """What importing costs."""
     ratios = record["ratios"]
     return [
-        f"`import rnn_xp` takes {ratios['rnn_xp']:.2f} times as long as `import numpy`: parts load on first use.",
+        f"`import rnn_xp` takes {ratios['rnn_xp']:.2f} times as long as `import numpy`: parts load at need.",
         f"With every public name used, it is {ratios['all of rnn_xp']:.2f} times.",
     ]
 
