@@ -35,7 +35,7 @@ def write(path: str | None, benchmark: str, packages: list[str], results: dict[s
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--", "rnn_xp", "benchmarks")),
+        "changed_since": bool(_git("status", "--porcelain", "--", "rnn_xp", "benchmarks/*.py")),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
         **results,

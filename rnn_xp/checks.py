@@ -90,7 +90,8 @@ def dtype(name: str, array: Array, expected: Any, way_out: str) -> None:
 
 def lengths(value: Any, batch: int, steps: int) -> tuple[int, ...]:
     """Return `lengths` as a tuple of `batch` Python integers in 0..steps."""
-    if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+    on_host = isinstance(value, list | tuple) or type(value).__module__.partition(".")[0] == "numpy"
+    if not on_host or not hasattr(value, "__len__"):
         must = f"`lengths` must be a list or host integer array of shape (B,) with B = {batch}"
         msg = f"{must}; got {type(value).__name__}."
         raise TypeError(msg)

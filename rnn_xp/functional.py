@@ -36,10 +36,9 @@ def softmax(x: Array, *, xp: Namespace) -> Array:
     return p
 
 
-def one_hot(index: Array, size: int, dtype_of: Array, *, xp: Namespace) -> Array:
-    """Return (..., size), 1 at `index` (...) of the last axis and 0 elsewhere, in the dtype of `dtype_of`."""
-    places = xp.arange(size, dtype=index.dtype, device=index.device)
-    hot: Array = xp.astype(index[..., None] == places, dtype_of.dtype)
+def one_hot(index: Array, size: int, *, xp: Namespace) -> Array:
+    """Return (..., size), True at `index` (...) of the last axis."""
+    hot: Array = index[..., None] == xp.arange(size, dtype=index.dtype, device=index.device)
     return hot
 
 
@@ -48,13 +47,15 @@ def cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Ar
     shifted = y - xp.max(y, axis=-1, keepdims=True)
     e = xp.exp(shifted)
     total = xp.sum(e, axis=-1, keepdims=True)
-    chosen = xp.sum(shifted * one_hot(target, y.shape[-1], y, xp=xp), axis=-1)
+    # not a product: the logits of the other classes may be -inf
+    hot = one_hot(target, y.shape[-1], xp=xp)
+    chosen = xp.sum(xp.where(hot, shifted, xp.zeros((), dtype=y.dtype, device=y.device)), axis=-1)
     return xp.log(total[..., 0]) - chosen, e / total
 
 
 def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namespace) -> Array:
     """Return d_y (..., K) from d_loss (...) and what forward kept."""
-    return d_loss[..., None] * (p - one_hot(target, p.shape[-1], p, xp=xp))
+    return d_loss[..., None] * (p - xp.astype(one_hot(target, p.shape[-1], xp=xp), p.dtype))
 
 
 def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:

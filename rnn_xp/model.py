@@ -134,6 +134,9 @@ class Sequential(Layer):
     def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Check what the first layer takes: the rest fits."""
         self._layers[0].check(params[0], x, xp=xp)
+        if x.shape[0] == 0 and not self.per_step:
+            msg = "`x` must have at least one step to pool; got T = 0."
+            raise ValueError(msg)
         kind, size, _ = self.intake
         if kind == "steps":
             self.check_dtype("x", params, x)
@@ -185,7 +188,7 @@ class Sequential(Layer):
         for i in range(count - 1, -1, -1):
             layer = self._layers[i]
             if kept[i] is None and i - 1 in self._only_last:
-                d, d_ends[i - 1] = None, self._layers[i - 1].last_back(d, d_ends[i - 1], xp=xp)
+                d, d_ends[i - 1] = None, self._layers[i - 1].last_back(d, kept[i - 1], d_ends[i - 1], xp=xp)
             else:
                 d_params[i], d, d_starts[i] = layer.run_back(
                     params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp

@@ -122,6 +122,7 @@ def keep_mask(
         checks.integer(f"rng.{name}", value, 0, _MASK)
     threshold = round(checks.number("rate", rate, 0.0, 1.0) * 2**32)
     steps, units, batch = shape
+    checks.integer("rng.sample + B", rng.sample + batch, 0, _MASK + 1)
     quads = -(-units // 4)
 
     def places(size: int, axes: tuple[int, int, int], first: int = 0) -> Array:

@@ -203,7 +203,7 @@ class Run:
                     d_s = _sums(d_s, direct)
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
                 for i in others:
-                    d_s[i] = own.zero if d_s[i] is None else d_s[i]
+                    d_s[i] = self._zeros[i] if d_s[i] is None else d_s[i]
         d_x = self.params.weight_ih.T @ own.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 

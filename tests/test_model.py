@@ -12,6 +12,7 @@ from support import ACROSS, EXACT, UGRNN, assert_close, normal, open_backend, st
 import rnn_xp as rx
 from rnn_xp import sequence, tree
 from rnn_xp.backend import Backend
+from rnn_xp.cells import CELLS
 from rnn_xp.layers import Signal
 from rnn_xp.layers.base import Context
 from rnn_xp.model import LOSSES, Sequential, from_config, loss_and_gradients
@@ -255,3 +256,79 @@ def test_a_sequence_of_no_steps_pools_to_zero(pool: Any, backend: Backend) -> No
     for state_0 in (None, start):
         y = model.forward(params, x, state_0, lengths=[0, 2])[0]
         assert_close(y[0, ...], backend.asarray(np.zeros(6)), EXACT)
+
+
+def test_last_step_of_an_empty_sequence_has_no_gradient():
+    """The shortcut for LastStep after a recurrent layer agrees with the layers taken one by one."""
+    backend = rx.get_backend("numpy", dtype="float64")
+    model = rx.Sequential(rx.GRU(1, 2, bidirectional=True), rx.LastStep())
+    params = model.init(backend, seed=0)
+    x, lengths = np.random.default_rng(0).standard_normal((3, 2, 1)), [3, 0]
+    y, _, tape = model.forward(params, x, lengths=lengths)
+    np.testing.assert_array_equal(y[1], 0)
+    d_params, d_x, d_state_0 = model.backward(params, tape, np.ones_like(y))
+    np.testing.assert_array_equal(d_state_0[0].h[:, 1], 0)
+
+    steps, _, inner = model.layers[0].forward(params[0], x, lengths=lengths)
+    _, _, pooled = model.layers[1].forward((), steps, lengths=lengths)
+    _, d_steps, _ = model.layers[1].backward((), pooled, np.ones_like(y))
+    expected = model.layers[0].backward(params[0], inner, d_steps)
+    np.testing.assert_allclose(d_x, expected[1], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(d_state_0[0].h, expected[2].h, rtol=0, atol=1e-15)
+    for actual, wanted in zip(d_params[0][0], expected[0][0], strict=True):
+        if actual is not None:
+            np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-14)
+
+
+def test_a_plain_tuple_is_a_state():
+    backend = rx.get_backend("numpy", dtype="float64")
+    model = rx.Sequential(rx.LSTM(1, 2), rx.LastStep())
+    params = model.init(backend, seed=0)
+    y, _, tape = model.forward(params, np.ones((3, 2, 1)))
+    h, c = np.ones((1, 2, 2)), np.full((1, 2, 2), 2.0)
+    plain = model.backward(params, tape, np.zeros_like(y), ((h, c), ()))
+    named = model.layers[0].backward(
+        params[0], model.layers[0].forward(params[0], np.ones((3, 2, 1)))[2], np.zeros((3, 2, 2)), (h, c)
+    )
+    np.testing.assert_allclose(plain[1], named[1], rtol=0, atol=1e-15)
+
+
+def test_every_bias_is_a_bias():
+    for bias in (1, np.True_, True):
+        assert rx.LSTM(3, 4, bias=bias).spec()[0].bias_hh is not None
+
+
+def test_pooling_needs_a_step():
+    backend = rx.get_backend("numpy")
+    for pool in (rx.LastStep(), rx.MeanPool(), rx.MaxPool()):
+        model = rx.Sequential(rx.LSTM(1, 2), pool)
+        with pytest.raises(ValueError, match="at least one step to pool; got T = 0"):
+            model.forward(model.init(backend), backend.asarray(np.zeros((0, 2, 1))))
+
+
+def test_the_tape_does_not_watch_the_callers_array():
+    backend = rx.get_backend("numpy", dtype="float64")
+    layer = rx.LSTM(2, 3)
+    params, x = layer.init(backend), np.random.default_rng(0).standard_normal((4, 2, 2))
+    y, _, tape = layer.forward(params, x)
+    before = layer.backward(params, tape, y)[0][0].weight_ih.copy()
+    x[...] = 0
+    np.testing.assert_array_equal(layer.backward(params, tape, y)[0][0].weight_ih, before)
+
+
+def test_a_cell_needs_a_name_of_its_own():
+    cell = CELLS["gru"]._replace(name="lstm")
+    with pytest.raises(ValueError, match="name of its own: 'lstm'"):
+        rx.Recurrent(cell, 1, 2)
+
+
+def test_a_pair_reads_no_gate_that_a_later_one_multiplies():
+    def nothing(*_: object) -> None:
+        raise AssertionError
+
+    pairs = (
+        rx.Pair(nothing, nothing, nothing, reads=("z", "n"), multiplies=("z",)),
+        rx.Pair(nothing, nothing, nothing, reads=("m",), multiplies=("n", "m")),
+    )
+    with pytest.raises(ValueError, match="only a later pair multiplies"):
+        rx.Recurrent(rx.Cell("odd", pairs), 1, 2)

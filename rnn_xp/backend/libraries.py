@@ -17,18 +17,19 @@ from rnn_xp.typing import Namespace
 
 
 def check_writable_views(xp: Namespace, device: Any = None) -> None:
-    """Check that a basic slice of an array of `xp` can be written through: the engine relies on it."""
+    """Check that slices and reshapes of whole arrays can be written through: the engine relies on it."""
     array = xp.zeros((2, 3), device=device)
     row = array[0, ...]
     try:
         row += 1
-        written = bool(array[0, 0] == 1)
+        xp.reshape(array, (3, 2))[0, ...] += 1
+        written = bool(array[0, 0] == 2)
     except (TypeError, ValueError):
         written = False
     if not written:
         msg = (
-            f"{library(xp)} cannot be a backend: writing to a slice, `row = a[0, ...]; row += 1`, "
-            'does not change the array `a`. Use backend="numpy", "cupy" or "torch".'
+            f"{library(xp)} cannot be a backend: writing to a slice, `row = a[0, ...]; row += 1`, or to a reshaped "
+            'array, does not change the array `a`. Use backend="numpy", "cupy" or "torch".'
         )
         raise BackendError(msg)
 

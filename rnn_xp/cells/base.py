@@ -108,7 +108,12 @@ def check(cell: Any) -> Cell:
         came = f"{cell.gates} and {multiplied}"
         msg = f"the pairs of `cell` must read and multiply every gate once, in one order; got {came}."
         raise ValueError(msg)
+    read = known = 0
     for pair, gates in zip(cell.pairs, operands, strict=True):
+        read, known = read + len(pair.reads), known + len(gates)
+        if read > known:
+            msg = f"a pair of `cell` must read no gate that only a later pair multiplies; got {pair.reads}."
+            raise ValueError(msg)
         if pair.apart and gates[-len(pair.apart) :] != pair.apart:
             msg = f"`apart` must be the last gates that the pair multiplies; got {pair.apart} of {gates}."
             raise ValueError(msg)

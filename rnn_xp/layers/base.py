@@ -150,6 +150,8 @@ class Layer(ABC):
             valid = valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
             x = blank(x, valid, xp=xp)
         self.check(params, x, xp=xp)
+        if valid is None:
+            x = xp.asarray(x, copy=True)  # the tape keeps it, and the caller may write to his own
         if state_0 is not None:
             self.check_state(params, state_0, x.shape[1])
         context = Context(xp, valid, None if rng is None else _key(rng))

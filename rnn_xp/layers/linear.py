@@ -160,7 +160,7 @@ class Embedding(Layer):
         total = xp.zeros_like(params.weight)
         for start in range(0, tokens.shape[0], ROWS):
             part = slice(start, min(start + ROWS, tokens.shape[0]))
-            hot = functional.one_hot(tokens[part], self.num_tokens, rows, xp=xp)
+            hot = xp.astype(functional.one_hot(tokens[part], self.num_tokens, xp=xp), rows.dtype)
             total = total + hot.T @ rows[part, :]
         return EmbeddingParams(total), None, ()
 

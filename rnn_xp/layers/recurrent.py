@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rnn_xp import checks
-from rnn_xp.cells import Cell
+from rnn_xp.cells import CELLS, Cell
 from rnn_xp.cells import check as check_cell
 from rnn_xp.initializers import Spec
 from rnn_xp.layers.base import Context, Layer, Signal
@@ -63,9 +63,13 @@ class Recurrent(Layer):
     def __post_init__(self) -> None:
         """Check every argument."""
         check_cell(self.cell)
+        if CELLS.get(self.cell.name, self.cell) != self.cell:
+            msg = f"`cell` must have a name of its own: {self.cell.name!r} is a cell of the package."
+            raise ValueError(msg)
         for name in ("input_size", "hidden_size", "num_layers"):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
-        checks.one_of("bias", self.bias, (True, "input", False))
+        bias = checks.one_of("bias", self.bias, (True, "input", False))
+        object.__setattr__(self, "bias", bias if isinstance(bias, str) else bool(bias))
         object.__setattr__(
             self, "bidirectional", bool(checks.one_of("bidirectional", self.bidirectional, (True, False)))
         )
@@ -217,15 +221,17 @@ class Recurrent(Layer):
         ends = [run.last()[0].T for run in kept.runs[-self.directions :]]
         return xp.asarray(ends[0], copy=True) if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
 
-    def last_back(self, d_last: Array, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
-        """Return d_state_T with the gradient of `last` added."""
+    def last_back(self, d_last: Array, kept: Kept, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
+        """Return d_state_T with the gradient of `last` added; a sequence of length 0 has none."""
+        if kept.valid is not None:
+            d_last = xp.where(kept.valid.mask[0, :][:, None], d_last, xp.zeros_like(d_last))
         B, dirs, size = d_last.shape[0], self.directions, self._sizes[0]
         first = (self.num_layers - 1) * dirs
         d_h = xp.zeros((first + dirs, B, size), dtype=d_last.dtype, device=d_last.device)
         for i in range(dirs):
             d_h[first + i, ...] = d_last[:, i * size : (i + 1) * size]
         if d_state_T is not None:
-            return d_state_T._replace(h=d_h + d_state_T.h)
+            return self.cell.state(d_h + d_state_T[0], *d_state_T[1:])
         others = [xp.zeros_like(d_h[..., :1]) for _ in self._sizes[1:]]  # they broadcast
         return self.cell.state(d_h, *others)
 

@@ -13,15 +13,15 @@ from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.prepare import Batch
-from rnn_xp.typing import Array, Namespace, Tree
+from rnn_xp.typing import Array, Tree
 
 
 class Stepper:
     """The weights in training, and what it takes to move them.
 
     All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A
-    step whose loss or gradient is not finite, and every step after it, leaves the weights and the optimiser
-    as they were; the device remembers it, and the host asks `first_bad` when it reads the losses.
+    step whose loss, gradient or result is not finite, and every step after it, leaves the weights as they were;
+    the device counts the steps before it, and the host asks `first_bad` when it reads the losses.
     """
 
     def __init__(
@@ -47,9 +47,8 @@ class Stepper:
         self._d_flat, d_params = _flatten(params, backend)
         self._d_leaves = tree.leaves(d_params)
         self._state: Any = optimizer.init(self._flat, xp=xp)
-        self._has_state = bool(tree.leaves(self._state))
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
-        self._read: list[Array] = []  # `_good` after every step since the last reading
+        self._count = xp.zeros((), dtype=xp.int64, device=backend.device)  # of the steps before a bad one
 
     @property
     def lr(self) -> float:
@@ -76,22 +75,18 @@ class Stepper:
         if self.clip_value is not None:
             d_flat = clip_by_value(d_flat, self.clip_value, xp=xp)
         lr = None if self.schedule is None else self.lr
-        flat, state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
-        self._good = good = self._good & xp.isfinite(norm + loss)
-        self._read.append(good)
+        flat, self._state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
+        # the last term catches a step that is finite and still too large for the dtype
+        self._good = good = self._good & xp.isfinite(loss + norm + flat @ flat)
+        self._count = self._count + xp.astype(good, xp.int64)
         self._flat[...] = xp.where(good, flat, self._flat)
-        if self._has_state:
-            pairs = zip(tree.leaves(state), tree.leaves(self._state), strict=True)
-            self._state = tree.unflatten(state, [_choose(good, new, old, xp=xp) for new, old in pairs])
         self.steps += 1
         return loss, norm
 
     def first_bad(self) -> int | None:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
-        flags, self._read = self._read, []
-        if bool(self._good):  # a step can still have overflowed in what it added
-            return None if bool(self.xp.all(self.xp.isfinite(self._flat))) else self.steps - 1
-        return self.steps - len(flags) + next((i for i, flag in enumerate(flags) if not bool(flag)), 0)
+        good = int(self._count)
+        return None if good == self.steps else good
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
@@ -111,8 +106,3 @@ def _flatten(params: Tree, backend: Backend) -> tuple[Array, Tree]:
         views.append(view)
         start += size
     return flat, tree.unflatten(params, views)
-
-
-def _choose(good: Array, new: Any, old: Any, *, xp: Namespace) -> Any:
-    """Return new where `good`, else old; a count that the host keeps goes on."""
-    return xp.where(good, new, old) if hasattr(new, "shape") else new
