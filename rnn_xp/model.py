@@ -156,7 +156,6 @@ class Sequential(Layer):
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
         xp, valid, rng, memory, keep, _ = context
-        context = Context(xp, valid, rng, memory, keep)
         states: list[Tree] = []
         tapes: list[Any] = []
         for i, layer in enumerate(self._layers):

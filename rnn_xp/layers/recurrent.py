@@ -219,7 +219,9 @@ class Recurrent(Layer):
     def last(self, kept: Kept, *, xp: Namespace) -> Array:
         """Return what each direction of the last layer has read in the end, (B, output_size)."""
         ends = [run.last()[0].T for run in kept.runs[-self.directions :]]
-        return xp.asarray(ends[0], copy=True) if len(ends) == 1 else xp.concat(ends, axis=1)  # type: ignore[no-any-return]
+        if len(ends) > 1:
+            return xp.concat(ends, axis=1)  # type: ignore[no-any-return]
+        return xp.asarray(ends[0], copy=True) if kept.states else ends[0]  # type: ignore[no-any-return]
 
     def last_back(self, d_last: Array, kept: Kept, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
         """Return d_state_T with the gradient of `last` added; a sequence of length 0 has none."""

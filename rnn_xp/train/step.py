@@ -21,7 +21,8 @@ class Stepper:
 
     All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A
     step whose loss, gradient or result is not finite, and every step after it, leaves the weights as they were;
-    the device counts the steps before it, and the host asks `first_bad` when it reads the losses.
+    the device remembers which it was, and the host asks `first_bad` when it reads the losses: at least once in
+    `readings` steps.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Stepper:
         schedule: Schedule | None,
         clip_norm: float | None,
         clip_value: float | None,
+        readings: int = 1024,
     ) -> None:
         xp = backend.xp
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
@@ -48,7 +50,7 @@ class Stepper:
         self._d_leaves = tree.leaves(d_params)
         self._state: Any = optimizer.init(self._flat, xp=xp)
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
-        self._count = xp.zeros((), dtype=xp.int64, device=backend.device)  # of the steps before a bad one
+        self._flags = xp.full((readings,), True, dtype=xp.bool, device=backend.device)  # `_good` of each step
 
     @property
     def lr(self) -> float:
@@ -78,15 +80,17 @@ class Stepper:
         flat, self._state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
         # the last term catches a step that is finite and still too large for the dtype
         self._good = good = self._good & xp.isfinite(loss + norm + flat @ flat)
-        self._count = self._count + xp.astype(good, xp.int64)
+        self._flags[self.steps % self._flags.shape[0], ...] = good
         self._flat[...] = xp.where(good, flat, self._flat)
         self.steps += 1
         return loss, norm
 
     def first_bad(self) -> int | None:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
-        good = int(self._count)
-        return None if good == self.steps else good
+        if bool(self._good):
+            return None
+        since = (self.steps - 1) % self._flags.shape[0] + 1
+        return self.steps - since + int(self.xp.sum(self.xp.astype(self._flags[:since], self.xp.int64)))
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
