@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -159,7 +160,7 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     Parameters
     ----------
     path : str or path
-        In a directory that exists.
+        In a directory that exists. A file that is there passes its mode on.
     data : bytes
 
     Raises
@@ -171,6 +172,8 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     temporary = path.parent / f".{os.urandom(8).hex()}.tmp"
     try:
         with open(temporary, "xb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

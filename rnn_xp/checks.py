@@ -36,6 +36,14 @@ def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None)
     return number
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool):
+        msg = f"`{name}` must be True or False; got {value!r}."
+        raise TypeError(msg)
+    return value
+
+
 def number(
     name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = False
 ) -> float:

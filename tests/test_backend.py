@@ -250,7 +250,7 @@ def test_argument_goes_over_environment_over_auto(monkeypatch: pytest.MonkeyPatc
 
 def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     names = "'numpy', 'cupy', 'array_api_strict', 'torch', 'auto'"
-    with pytest.raises(ValueError, match=f"`name` must be one of {names}; got 'jax'"):
+    with pytest.raises(ValueError, match=f"`backend` must be one of {names}; got 'jax'"):
         get_backend("jax")
     monkeypatch.setenv("RNN_XP_BACKEND", "gpu")
     with pytest.raises(ValueError, match=f"`RNN_XP_BACKEND` must be one of {names}; got 'gpu'"):

@@ -160,3 +160,10 @@ def test_lengths_refuse_what_is_not_an_integer(value: Any, came: str) -> None:
 def test_lengths_refuse_numbers_out_of_range(value: Any, came: str) -> None:
     with pytest.raises(ValueError, match=words(f"`lengths` must lie in 0..T with T = 5; got {came}.")):
         checks.lengths(value, batch=2, steps=5)
+
+
+def test_boolean() -> None:
+    assert checks.boolean("x", True) is True
+    for wrong in (1, None, "no"):
+        with pytest.raises(TypeError, match=f"`x` must be True or False; got {wrong!r}"):
+            checks.boolean("x", wrong)

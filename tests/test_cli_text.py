@@ -173,7 +173,7 @@ def test_samples_are_distributed_as_the_model_says(folder):
         (
             ["evaluate", "run", "--data", "tiny"],
             1,
-            "a text must have at least two characters to predict one; got 1.",
+            "tiny: a text must have at least two characters to predict one; got 1.",
         ),
         (
             ["predict", "run", "--data", "tiny"],

@@ -117,6 +117,18 @@ def test_json_leaves_words_to_standard_error(capsys):
     assert "epoch 1/2" in capsys.readouterr().err
 
 
+def test_auto_without_cupy_is_calm_unless_asked_for(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setitem(TASKS["sign-of-sum"], "backend", None)
+    monkeypatch.delenv("RNN_XP_BACKEND", raising=False)
+    assert main(["train", *QUICK]) == 0
+    assert capsys.readouterr().err == "backend: numpy (no CuPy here)\n"
+    assert main(["train", *QUICK, "--backend", "auto"]) == 0
+    err = capsys.readouterr().err
+    assert "backend auto: chose numpy" in err
+    assert "To run on the CPU: --backend numpy." in err
+
+
 def test_quiet(run):
     assert run("train", *QUICK, "--quiet")[1].startswith("test  loss ")
 
@@ -152,6 +164,17 @@ def test_out_keeps_the_best_epoch_in_the_end(run, tmp_path, separable):
     held = [json.loads(line)["val_loss"] for line in lines[:-1]]
     assert report["best_epoch"] == 1 + int(np.argmin(held)) < 12
     assert rx.read_extra(tmp_path / "run/model.safetensors")["epoch"] == report["best_epoch"]
+
+
+def test_the_last_line_says_what_was_written(run, tmp_path, separable):
+    options = ("--data", separable[0], "--epochs", "12", "--lr", "1.0")
+    last = run("train", *options, "--validation", "0.3", "--out", tmp_path / "run")[-1]
+    epoch = rx.read_extra(tmp_path / "run/model.safetensors")["epoch"]
+    assert epoch < 12
+    assert last == f"{tmp_path / 'run'}: model of epoch {epoch} (best of 12), history.jsonl"
+    assert run("train", *options, "--out", tmp_path / "more")[-1] == (
+        f"{tmp_path / 'more'}: model of epoch 12 (the last), history.jsonl"
+    )
 
 
 def test_patience_stops(run, separable):
@@ -194,7 +217,7 @@ def test_a_reader_that_goes_away_is_no_error():
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 1
+    assert process.returncode == 141
 
 
 # options
@@ -246,16 +269,44 @@ def test_the_backends_are_those_of_the_package():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_help_tells_the_defaults_of_every_task(task, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["train", "--help"])
-    assert end.value.code == 0
+    assert main(["train", "--help"]) == 0
     header, *rows = capsys.readouterr().out.split("Defaults of")[1].splitlines()
     column = header.split().index("--data" if task == "data" else task)
     told = {row.split()[0]: row.split()[column + 1] for row in rows}
     assert told["--hidden-size"] == str(settle({"task": task}).hidden_size)
 
 
+def test_help_has_a_default_for_every_number(capsys):
+    assert main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    table = {line.split()[0]: line.split()[1:] for line in out.split("Defaults of")[1].splitlines()[1:]}
+    for option in ("num-layers", "momentum", "weight-decay", "clip-value", "seed", "validation", "patience"):
+        assert len(table[f"--{option}"]) == 4
+    assert table["--window"] == ["-", "-", "64", "-"]  # order of the columns: as TASKS
+    assert table["--pool"] == ["last", "mean", "-", "last"]
+    assert table["--embedding-size"] == ["-", "-", "64", "64"]
+    assert table["--backend"] == ["numpy", "numpy", "auto", "auto"]
+
+
 # data of one's own
+
+
+def test_integers_that_may_be_numbers(capsys, tmp_path):
+    path = tmp_path / "data.npz"
+    command = ["train", "--data", str(path), "--epochs", "1", "--hidden-size", "2"]
+    note = "classes; --targets numbers if these are numbers"
+    for count, classes, more, expected in (
+        (60, 30, [], True),
+        (10, 6, [], True),
+        (60, 10, [], False),
+        (60, 30, ["--targets", "classes"], False),
+    ):
+        np.savez(path, X=np.ones((count, 2, 1)), y=np.arange(count) % classes)
+        assert main([*command, *more]) == 0
+        assert (f"{classes} {note}\n" in capsys.readouterr().err) == expected
+    np.savez(path, X=np.ones((60, 2, 1)), y=[f"name {n}" for n in range(60)])
+    assert main(command) == 0
+    assert note not in capsys.readouterr().err
 
 
 def test_a_file_of_classes(run, separable):

@@ -1,6 +1,7 @@
 """What each kind of data file means, and what is said of a bad one."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -120,7 +121,11 @@ def test_npz_what_pads_labels_is_no_class(npz):
             "the targets of a regression must be numbers; Cannot cast",
         ),
         ({"X": X, "y": [1j, 2j]}, {}, "`y` must hold class names.*got dtype complex128"),
-        ({"X": np.array([None, {}])}, {}, "the archive cannot be read: Object arrays .* never objects"),
+        (
+            {"X": np.array([None, {}])},
+            {},
+            "the arrays must hold numbers or text, never objects; .* `lengths`",
+        ),
     ],
 )
 def test_npz_refuses(npz, arrays, options, words):
@@ -131,10 +136,22 @@ def test_npz_refuses(npz, arrays, options, words):
 def test_npz_damaged(npz):
     path = npz(X=X)
     whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], whole[:150] + b"\xff" * 50 + whole[200:]):
+    for damaged in (
+        whole[: len(whole) // 2],
+        whole[:150] + b"\xff" * 50 + whole[200:],
+        b"PK",
+        b"PK, but no archive",
+    ):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"data\.npz: the archive cannot be read: "):
+        with pytest.raises(
+            ValueError, match=r"data\.npz: the archive is damaged; write it anew with"
+        ) as told:
             load(path)
+        assert "pickle" not in str(told.value)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", "text")
+    with pytest.raises(ValueError, match=r"data\.npz: the archive must hold NumPy's arrays alone; got 'X"):
+        load(path)
     for foreign in (b"", b"hello", b"\x80\x04N."):
         path.write_bytes(foreign)
         with pytest.raises(ValueError, match=r"data\.npz: the file is no \.npz archive; write it with"):
@@ -196,6 +213,21 @@ def test_csv_targets_that_change_belong_to_the_steps(table):
     )
 
 
+def test_csv_targets_that_never_change_may_belong_to_the_steps(table):
+    path = table("id,time,x,target\n1,0,0,b\n1,1,0,b\n2,0,0,a\n")
+    assert load(path).y.tolist() == load(path, per_step=False).y.tolist() == [1, 0]
+    data = load(path, per_step=True)
+    assert (data.y.tolist(), data.y.dtype, data.classes) == ([[1, 1], [0, 0]], np.int64, ("a", "b"))
+    numbers = load(table("id,time,x,target\n1,0,0,0.5\n1,1,0,0.5\n"), per_step=True)
+    assert numbers.y.tolist() == [[0.5, 0.5]]
+
+
+def test_csv_columns_are_known_by_their_names_without_blanks(table):
+    data = load(table("target, x ,time , id\nb,5,1,1\nb,6,0,1\n"))
+    assert (data.X.tolist(), data.features, data.classes) == ([[[6], [5]]], ("x",), ("b",))
+    assert load(table("id,time,x,target\n1,0,0,1_0\n2,0,0,1\n")).classes == ("1", "1_0")
+
+
 @pytest.mark.parametrize(
     ("targets", "task", "y", "classes"),
     [
@@ -229,7 +261,7 @@ def test_csv_integers_and_words_are_classes(table, targets, task, y, classes):
         ("id,time,x\n1,0,0\n\n1,1,oops\n", {}, "line 4: column 'x' must hold numbers; got 'oops'"),
         ("id,time,x\n1,0,\n", {}, "line 2: column 'x' must hold numbers; got ''"),
         ("id,time,x\n1,noon,0\n", {}, "line 2: column 'time' must hold numbers; got 'noon'"),
-        ("id,time,x\n1,0,0\n1,nan,0\n", {}, "line 3: column 'time' must be finite; got nan"),
+        ("id,time,x\n1,0,0\n1,nan,0\n", {}, "line 3: column 'time' must be finite; got 'nan'"),
         (
             "id,time,x\n1,2,0\n2,2,0\n1,2.0,9\n",
             {},
@@ -241,7 +273,17 @@ def test_csv_integers_and_words_are_classes(table, targets, task, y, classes):
             {"task": "regression"},
             "line 2: column 'target' must hold numbers; got 'a'",
         ),
-        ("id,time,x,target\n1,0,0,nan\n", {}, r"the targets must be finite; got nan at index \(0,\)"),
+        ("id,time,x,target\n1,0,0,nan\n", {}, "line 2: column 'target' must be finite; got 'nan'"),
+        ("id,time,x\n1,0,0\n1,1,-inf\n", {}, "line 3: column 'x' must be finite; got '-inf'"),
+        ("id,time,x\n1,0,1_0\n", {}, "line 2: column 'x' must hold numbers; got '1_0'"),
+        ("id,time,x\n1,0,0\n ,0,0\n", {}, "line 3: column 'id' must not be empty"),
+        ("id;time;x\n1;0;0\n", {}, "the columns must be separated by commas; got ';'. Save the file with"),
+        ("id\ttime\tx\n1\t0\t0\n", {}, r"the columns must be separated by commas; got '\\t'"),
+        (
+            "id,time,x,target\n1,0,0,a\n1,1,0,b\n",
+            {"per_step": False},
+            "line 3: column 'target' must not change within a sequence of `per_step=False`",
+        ),
         ("id,time,x\n1,0," + "9" * 200_000, {}, "line 2: field larger than field limit"),
     ],
 )
@@ -251,7 +293,9 @@ def test_csv_refuses(table, text, options, words):
 
 
 def test_csv_that_is_not_utf_8(table):
-    with pytest.raises(ValueError, match=r"data\.csv: 'utf-8' codec can't decode byte 0xfc in position 8"):
+    with pytest.raises(
+        ValueError, match=r"data\.csv: the file must be text in UTF-8; got byte 0xfc\. Save it"
+    ):
         load(table("id,time,ü\n", "latin-1"))
 
 
@@ -297,3 +341,8 @@ def test_an_unknown_task(npz):
         ValueError, match="`task` must be one of None, 'classification', 'regression'; got 'ranking'"
     ):
         load(npz(X=X), task="ranking")
+
+
+def test_per_step_of_another_kind(npz):
+    with pytest.raises(TypeError, match="`per_step` must be True or False; got 1"):
+        load(npz(X=X), per_step=1)

@@ -55,3 +55,18 @@ def test_a_data_set_takes_the_classes_of_a_model():
         ValueError, match="`dataset` must hold classes, of 'a', 'b'; got numbers or no targets"
     ):
         with_classes(data._replace(classes=None), ("a", "b"))
+
+
+def test_integers_and_booleans_in_an_array_of_objects():
+    indices, classes = encode_labels(np.array([10, np.int64(9), 10], dtype=object))
+    assert (indices.tolist(), classes) == ([1, 0, 1], ("9", "10"))
+    assert encode_labels(np.array([True, np.False_], dtype=object))[1] == ("False", "True")
+
+
+def test_masked_and_ragged_labels_are_refused():
+    masked = np.ma.MaskedArray([1, 2], [False, True])
+    for y in (masked, [masked, masked]):
+        with pytest.raises(TypeError, match="`y` must be a plain array; got a masked one"):
+            encode_labels(y)
+    with pytest.raises(ValueError, match="`y` must be an array; got rows of unequal length"):
+        encode_labels([["a"], ["a", "b"]])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_xp.data import Dataset, check_finite, fit_scaling, pad, to_time_major, valid_steps
+from rnn_xp.data import Dataset, check_finite, fit_scaling, pad, to_time_major, valid_steps, with_features
 
 
 def test_pad_puts_zeros_past_each_end():
@@ -185,3 +185,26 @@ def test_scaling_refuses():
 def test_a_dataset_needs_only_its_sequences():
     data = Dataset(np.zeros((1, 2, 3)))
     assert data[1:] == (None, None, None, ())
+
+
+def test_a_spread_that_overflows_is_refused():
+    X = np.array([[[1.0, 1e200]], [[2.0, -1e200]]])
+    with pytest.raises(ValueError, match="column channel 1: the spread of its values overflows"):
+        fit_scaling(X)
+    with pytest.raises(ValueError, match="column b: the spread of its values overflows"):
+        fit_scaling(X, features=("a", "b"))
+
+
+def test_a_ragged_sequence_is_refused():
+    with pytest.raises(ValueError, match=r"`sequences\[1\]` must be an array; got rows of unequal length"):
+        pad([[[1.0]], [[1.0], [1.0, 2.0]]])
+
+
+def test_channels_are_matched_by_name():
+    data = Dataset(np.arange(6.0).reshape(1, 2, 3), features=("c", "a", "b"))
+    turned = with_features(data, ["a", "b", "c"])
+    assert turned.X.tolist() == [[[1, 2, 0], [4, 5, 3]]]
+    assert turned.features == ("a", "b", "c")
+    assert with_features(data, data.features) is data
+    with pytest.raises(ValueError, match="`dataset` must hold the features 'a', 'b'; got 'c', 'a', 'b'"):
+        with_features(data, ("a", "b"))

@@ -111,3 +111,39 @@ def test_probabilities_are_those_of_the_softmax() -> None:
         rx.predict(model, params, X, loss="cross_entropy"), np.exp(log_softmax(outputs)), rtol=1e-13
     )
     np.testing.assert_array_equal(rx.predict(model, params, X, loss="huber"), outputs)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_weights_count_in_the_loss_alone(per_step: bool) -> None:
+    """Against the mean of the losses of single sequences, or steps, each as often as it weighs."""
+    model, X = classifier(per_step), draw(N, T, 2)
+    params, shape = model.init(NUMPY), (N, T) if per_step else (N,)
+    y = np.random.default_rng(3).integers(0, 3, shape)
+    weights = np.random.default_rng(4).integers(0, 3, shape)
+    losses = -np.take_along_axis(log_softmax(rx.predict(model, params, X)), y[..., None], -1)[..., 0]
+    scores = rx.evaluate(model, params, X, y, weights=weights)
+    assert scores.pop("loss") == pytest.approx(np.repeat(losses.ravel(), weights.ravel()).mean())
+    plain = rx.evaluate(model, params, X, y)
+    assert plain.pop("loss") == pytest.approx(losses.mean())
+    assert scores == plain
+
+
+@pytest.mark.parametrize("layout", ["NTC", "TNC", "NCT"])
+def test_predictions_are_ntk_whatever_the_layout(layout: str) -> None:
+    model, X = classifier(per_step=True), draw(5, T, 2)
+    params = model.init(NUMPY)
+    outputs = rx.predict(model, params, X.transpose(["NTC".index(axis) for axis in layout]), layout=layout)
+    np.testing.assert_array_equal(outputs, rx.predict(model, params, X))
+    assert outputs.shape == (5, T, 3)
+
+
+def test_a_list_of_one_channel() -> None:
+    model = rx.Sequential(rx.LastStep(), rx.Linear(1, 1))
+    params = model.init(NUMPY)
+    equal, unequal = [[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [4.0]]
+    expected = rx.predict(model, params, np.array(equal)[..., None])
+    for X in (equal, unequal, tuple(np.array(x) for x in equal)):
+        np.testing.assert_array_equal(rx.predict(model, params, X), expected)
+    train(model, equal, [0.0, 1.0], loss="huber", epochs=1)
+    with pytest.raises(ValueError, match=r"A single channel needs an axis: X\[..., np.newaxis\]"):
+        rx.predict(model, params, equal, layout="TNC")

@@ -39,8 +39,8 @@ def test_a_plain_stream_gets_a_line_an_epoch(capsys: pytest.CaptureFixture[str])
         assert "\r" not in line
         assert "\033" not in line
     assert lines[0].endswith("best")
-    assert " left" in lines[0]
-    assert " left" not in lines[-1]
+    assert lines[-1].removesuffix("  best").endswith(" s in all")
+    assert not any(" in all" in line or " 0 s left" in line for line in lines[:-1])
     train(classifier(), X, CLASSES, epochs=1, verbose=False)
     assert capsys.readouterr().out == ""
 
@@ -62,7 +62,7 @@ def test_a_terminal_gets_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
         "epoch 1/2",
     ]
     assert [piece.endswith("\n") for piece in pieces] == [False] * 4 + [True] + [False] * 4 + [True]
-    assert all(piece.endswith(" left") for piece in pieces[:4])
+    assert all(piece.endswith(" sequences/s") for piece in pieces[:4])  # less than a second is left
 
 
 def test_a_live_line_comes_five_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,9 +88,16 @@ def test_a_live_line_comes_five_times_a_second_at_most(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (42.2, "42 s"), (187.0, "3:07"), (3723.0, "1:02:03")]
+    ("seconds", "text", "whole"),
+    [
+        (0.4, "", "0.8 s"),
+        (1.2, "  1 s left", "2.4 s"),
+        (42.2, "  42 s left", "1:24"),
+        (187.0, "  3:07 left", "6:14"),
+        (3723.0, "  1:02:03 left", "2:04:06"),
+    ],
 )
-def test_durations(seconds: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_durations(seconds: float, text: str, whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of two epochs took so long; as long is left."""
     from rnn_xp.train.progress import Progress
 
@@ -101,4 +108,18 @@ def test_durations(seconds: float, text: str, monkeypatch: pytest.MonkeyPatch) -
     now[0] += seconds
     record = {"epoch": 1, "loss": 0.5, "gradient_norm": 2.0, "sequences_per_second": 7.0, "seconds": seconds}
     progress.epoch(record)
-    assert terminal.text == f"epoch 1/2  loss 0.5000  gradient 2  7 sequences/s  {text} left\n"
+    assert terminal.text == f"epoch 1/2  loss 0.5000  gradient 2  7 sequences/s{text}\n"
+    now[0] += seconds
+    progress.epoch(record | {"epoch": 2})
+    assert terminal.text.endswith(f"  7 sequences/s  {whole} in all\n")
+
+
+def test_the_live_line_of_batches_that_weigh_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnn_xp.train.progress import Progress
+
+    terminal = Terminal(isatty=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr(Progress, "due", lambda self: self.live)
+    weights = [0.0] * (len(X) - 1) + [1.0]
+    train(classifier(), X, CLASSES, weights=weights, epochs=1, batch_size=1, shuffle=False, verbose=True)
+    assert "epoch 1/1  batch 1/7  loss 0.0000" in terminal.text

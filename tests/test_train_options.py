@@ -176,12 +176,69 @@ def test_callbacks_are_told_everything_and_may_end_the_training() -> None:
         told.append(epoch)
         weight = float(epoch.params[1].weight[0, 0])
         epoch.params[1].weight[...] = np.nan  # a copy
-        return "yes" if weight < 1.4 else True
+        return np.True_ if weight >= 1.4 else [None, False, 0, ""][len(told) % 4]
 
     result = planned((0.5, 0.9, 1.4, 0.8), callbacks=[callback])
     assert [epoch.record for epoch in told] == result.history
     assert [epoch.best for epoch in told] == [True, True, False]
     assert float(result.params[1].weight[0, 0]) == 0.9
+
+
+def test_a_callback_alone() -> None:
+    assert len(planned((0.5, 0.9, 1.4), callbacks=lambda epoch: epoch.record["epoch"] == 2).history) == 2
+
+
+# --- validation
+
+
+def test_weights_count_in_the_validation_loss() -> None:
+    """Of held back sequences as of a set of its own; w = 0 there, so that the loss of y is y^2."""
+    X, y, weights = np.ones((4, 1, 1)), np.arange(1.0, 5.0), np.array([1.0, 2.0, 4.0, 8.0])
+    options = {"loss": "squared_error", "optimizer": Recorder(), "params": START, "epochs": 1}
+
+    def val_loss(validation: Any, **more: Any) -> float:
+        return float(train(SCALE, X, y, validation=validation, **more, **options).history[0]["val_loss"])
+
+    whole = (X, y, None, weights)
+    assert val_loss(whole) == val_loss(list(whole)) == pytest.approx((1 + 8 + 36 + 128) / 15)
+    assert val_loss((X, y)) == pytest.approx(7.5)
+    seen = train(SCALE, X, y, validation=0.5, weights=weights, batch_size=1, shuffle=False, **options)
+    trained = [
+        i for i in range(4) if any(abs(g[0] + 2 * y[i]) < 1e-9 for g in options["optimizer"].seen[-2:])
+    ]
+    held = [i for i in range(4) if i not in trained]
+    assert len(held) == 2
+    expected = sum(weights[i] * y[i] ** 2 for i in held) / sum(weights[i] for i in held)
+    assert seen.history[0]["val_loss"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("layout", ["NTC", "TNC"])
+def test_a_data_set_as_validation(layout: str) -> None:
+    """Its X is (N, T, C) whatever the layout of the training data."""
+    X, y, lengths = draw(N, T, 2), np.arange(N) % 3, np.array([5, 2, 7, 1, 4, 6, 3])
+    turned = X if layout == "NTC" else X.swapaxes(0, 1)
+    held = rx.data.Dataset(X, y, lengths, ("a", "b", "c"), ("u", "v"))
+    result = train(classifier(), turned, y, layout=layout, validation=held, epochs=1)
+    scores = rx.evaluate(classifier(), result.params, X, y, lengths=lengths)
+    assert result.history[0]["val_loss"] == pytest.approx(scores["loss"], abs=1e-12)
+
+
+def test_a_validation_loss_that_is_not_finite_is_told(recwarn: pytest.WarningsRecorder) -> None:
+    held = (np.full((1, 1, 1), 1e200), [1.0])
+    with pytest.raises(FloatingPointError, match="the validation loss is inf after epoch 2"):
+        planned((0.0, 0.5, 0.2), validation=held)
+    assert not recwarn.list
+
+
+def test_a_list_of_targets_a_step_is_padded_as_its_sequences_are() -> None:
+    model, lengths = classifier(per_step=True), [3, 1, 2]
+    X, start = [draw(length, 2, seed=length) for length in lengths], model.init(NUMPY)
+    y = [np.arange(length) % 3 for length in lengths]
+    padded = np.zeros((3, 3), dtype=int)
+    for row, labels in zip(padded, y, strict=True):
+        row[: len(labels)] = labels
+    expected = train(model, rx.data.pad(X)[0], padded, lengths=lengths, params=start, epochs=1)
+    assert_near(train(model, X, y, params=start, epochs=1).params, expected.params, 0.0)
 
 
 # --- numbers that are none
@@ -216,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
 def test_a_wild_rate_is_told_and_no_epoch_before_it_has_other_than_numbers() -> None:
     model = rx.Sequential(rx.RNN(2, 4, nonlinearity="relu"), rx.LastStep(), rx.Linear(4, 1))
     single, kept = get_backend("numpy"), []
-    options = {"optimizer": rx.SGD(1e30), "backend": single, "callbacks": [kept.append], "epochs": 20}
+    options = {"optimizer": rx.SGD(1e12), "backend": single, "callbacks": [kept.append], "epochs": 20}
     with pytest.raises(FloatingPointError, match=r"stopped being finite in epoch 2, at batch 1 of 1;"):
         train(model, draw(N, T, 2), draw(N), loss="squared_error", **options)
     assert len(kept) == 1
@@ -239,3 +296,11 @@ def test_a_bad_step_and_all_after_it_leave_weights_and_optimiser_alone() -> None
             weights.append(float(stepper.params[1].weight[0, 0]))
     assert weights == pytest.approx([0.5, 0.5, 0.5])
     assert stepper.first_bad() == 1
+
+
+def test_a_bad_step_is_found_in_an_epoch_of_more_steps_than_the_stepper_remembers() -> None:
+    X = np.ones((1200, 1, 1))
+    X[50] = 1e200
+    options = {"params": tree.map(np.ones_like, START), "batch_size": 1, "shuffle": False}
+    with pytest.raises(FloatingPointError, match="in epoch 1, at batch 51 of 1200"):
+        train(SCALE, X, np.zeros(1200), loss="squared_error", **options)

@@ -46,7 +46,7 @@ def get_backend(name: str | Backend | None = None, *, device: Any = None, dtype:
             raise ValueError(msg)
         return name
     checks.one_of("dtype", dtype, ("float32", "float64"))
-    source = "name"
+    source = "backend"
     if name is None:
         source, name = "RNN_XP_BACKEND", os.environ.get("RNN_XP_BACKEND") or "auto"
     checks.one_of(source, name, (*OPENERS, "auto"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rnn_xp import __version__, checks
 from rnn_xp.cli.errors import UsageError
 from rnn_xp.cli.output import table
-from rnn_xp.cli.settings import OPTIMIZERS, TASKS, chosen
+from rnn_xp.cli.settings import LR, OPTIMIZERS, TASKS, chosen
 from rnn_xp.initializers import INITIALIZERS
 from rnn_xp.model import LOSSES
 
@@ -23,6 +24,10 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of writing and leaving."""
         msg = f"{message.rstrip('.')}. See: {self.prog} --help"
         raise UsageError(msg)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write the help; unlike argparse, not in silence where that fails."""
+        (file or sys.stdout).write(message)
 
 
 def build_parser() -> Parser:
@@ -61,9 +66,9 @@ def _train(parser: Parser) -> None:
     data.add_argument(
         "--task", choices=[task for task in TASKS if task != "data"], help="default: sign-of-sum"
     )
-    data.add_argument("--data", metavar="FILE", help=".npz, .csv or .ts; with --task text any text in UTF-8")
-    data.add_argument("--test", metavar="FILE", help="a file like --data, to score the model on")
-    _columns(data)
+    data.add_argument("--data", metavar="FILE", type=_path, help=".npz, .csv or .ts; for --task text, UTF-8")
+    data.add_argument("--test", metavar="FILE", type=_path, help="a file like --data, to score the model on")
+    _columns(data, "{}")
     data.add_argument(
         "--targets", choices=["classes", "numbers"], help="default: integers and text are classes"
     )
@@ -95,9 +100,14 @@ def _train(parser: Parser) -> None:
         "--shuffle", action=argparse.BooleanOptionalAction, help="default: where the batch size is above 1"
     )
     training.add_argument("--optimizer", choices=list(OPTIMIZERS))
-    training.add_argument("--lr", metavar="RATE", type=_real("lr", open_low=True))
+    training.add_argument(
+        "--lr",
+        metavar="RATE",
+        type=_real("lr", open_low=True),
+        help="of another --optimizer: " + ", ".join(f"{name} {lr:g}" for name, lr in LR.items()),
+    )
     training.add_argument("--momentum", metavar="SHARE", type=_real("momentum", high=1.0))
-    training.add_argument("--weight-decay", metavar="FACTOR", type=_real("weight-decay"))
+    training.add_argument("--weight-decay", metavar="FACTOR", type=_real("weight-decay"), help="adamw: 0.01")
     training.add_argument("--schedule", choices=["constant", "cosine"], help="of the learning rate")
     training.add_argument("--clip-norm", metavar="LIMIT", type=_limit("clip-norm"), help="a number, or none")
     training.add_argument(
@@ -110,25 +120,29 @@ def _train(parser: Parser) -> None:
 
     place = parser.add_argument_group("where it runs, and what it writes")
     place.add_argument("--dtype", choices=["float32", "float64"])
-    _backend(place)
-    place.add_argument("--out", metavar="DIR", help="write DIR/model.safetensors and DIR/history.jsonl")
+    _backend(place, "RNN_XP_BACKEND, else as below")
+    place.add_argument(
+        "--out", metavar="DIR", type=_path, help="write DIR/model.safetensors and DIR/history.jsonl"
+    )
     _json(place)
     place.add_argument("--quiet", action="store_true", help="write results only")
 
 
 def _evaluate(parser: Parser) -> None:
     _run(parser)
-    parser.add_argument("--data", metavar="FILE", help="a file like the one of the training")
-    _columns(parser)
+    parser.add_argument("--data", metavar="FILE", type=_path, help="a file like the one of the training")
+    _columns(parser, "that of the training")
     _backend(parser)
     _json(parser)
 
 
 def _predict(parser: Parser) -> None:
     _run(parser)
-    parser.add_argument("--data", metavar="FILE", required=True, help="a file like the one of the training")
-    parser.add_argument("--out", metavar="FILE", help="default: standard output")
-    _columns(parser)
+    parser.add_argument(
+        "--data", metavar="FILE", type=_path, required=True, help="a file like the one of the training"
+    )
+    parser.add_argument("--out", metavar="FILE", type=_path, help="default: standard output")
+    _columns(parser, "that of the training")
     _backend(parser)
 
 
@@ -158,17 +172,23 @@ def _run(parser: Parser) -> None:
     parser.add_argument("run", metavar="DIR", help="what `rnn-xp train --out DIR` wrote")
 
 
-def _columns(parser: Any) -> None:
+def _columns(parser: Any, default: str) -> None:
     parser.add_argument(
-        "--layout", choices=["NTC", "TNC", "NCT"], help="order of the axes of X in an .npz file"
+        "--layout",
+        choices=["NTC", "TNC", "NCT"],
+        help=f"order of the axes of X in an .npz file; default: {default.format('NTC')}",
     )
     for name in ("id", "time", "target"):
-        parser.add_argument(f"--{name}", metavar="COLUMN", help=f"of a .csv file; default: {name}")
+        parser.add_argument(
+            f"--{name}", metavar="COLUMN", help=f"of a .csv file; default: {default.format(name)}"
+        )
 
 
-def _backend(parser: Any) -> None:
-    parser.add_argument("--backend", choices=BACKENDS, help="default: RNN_XP_BACKEND, else auto")
-    parser.add_argument("--device", help="as the backend writes it, such as cuda:1")
+def _backend(parser: Any, default: str = "RNN_XP_BACKEND, else auto") -> None:
+    parser.add_argument("--backend", choices=BACKENDS, help=f"default: {default}")
+    parser.add_argument(
+        "--device", help="as the backend writes it, such as cuda:1; default: the backend's own"
+    )
 
 
 def _json(parser: Any) -> None:
@@ -215,6 +235,13 @@ def _text(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if not text:
+        msg = "must not be empty."
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
 def _wrong(error: ValueError, unreadable: str) -> NoReturn:
     """Say what is wrong with a value, in the words of the check that it failed."""
     words = str(error)
@@ -223,12 +250,7 @@ def _wrong(error: ValueError, unreadable: str) -> NoReturn:
 
 def _defaults() -> str:
     """Write what each task chooses, as a table: a column for each task."""
-    plain = {None: "-", True: "yes", False: "no"}
-    tasks = {task: chosen(task) for task in TASKS}
-    rows = []
-    for name in dict.fromkeys(name for values in TASKS.values() for name in values):
-        values = [tasks[task][name] for task in TASKS]
-        cells = [plain.get(v, str(v)) if v is None or isinstance(v, bool) else str(v) for v in values]
-        rows.append([f"--{name.replace('_', '-')}", *cells])
+    tasks = [chosen(task) for task in TASKS]
+    rows = [[f"--{name.replace('_', '-')}", *(task[name] for task in tasks)] for name in tasks[0]]
     header = ["Defaults of", *("--data" if task == "data" else task for task in TASKS)]
     return table(header, rows)

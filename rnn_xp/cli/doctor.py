@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -36,7 +37,7 @@ def doctor(given: Mapping[str, Any]) -> int:
     report = {"system": system(), "backends": available()}
     for values in report.values():
         for name, value in values.items():
-            output.line(f"{name:<22} {value}")
+            output.line(f"{name:<22} {short(str(value))}")
         output.line("")
     backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype="float64")
     errors = {name: gradient_error(layer, backend) for name, layer in LAYERS.items()}
@@ -49,6 +50,14 @@ def doctor(given: Mapping[str, Any]) -> int:
     ]
     output.record({"result": {**report, "backend": backend.name, "gradients": checked, "ok": ok}})
     return 0 if ok else 1
+
+
+def short(reason: str) -> str:
+    """Return the first sentence of why a backend cannot be had; anything else as it is."""
+    if not reason.startswith('backend "'):
+        return reason
+    first = reason.partition(": ")[2].split(". ")[0]
+    return re.sub(r"^ModuleNotFoundError: .*|^CuPy is not installed", "not installed", first)
 
 
 def system() -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rnn_xp import BackendError, CheckpointError
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 """The exit codes."""
 
 
@@ -25,10 +29,19 @@ KNOWN = (
 )
 """What the package raises on purpose."""
 
+OPTIONS = {
+    r'backend="(\w+)"': r"--backend \1",
+    r"`clip_norm`": "--clip-norm",
+    r'task="regression"': "--targets numbers",
+    r"\bjapanese_vowels\b": "japanese-vowels",
+    r'(pip install )"rnn-xp(\[\w+\])"': r'\1"rnn-xp\2" (in a clone: \1".\2")',
+}
+"""What the library says, as a pattern, and what the command line calls it."""
+
 
 def told(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the sentence for one of the `KNOWN` errors."""
-    words = str(error)
+    words = in_options(str(error))
     match error:
         case UsageError():
             return USAGE, words
@@ -40,3 +53,22 @@ def told(error: BaseException) -> tuple[int, str]:
         case OSError(filename=name, strerror=why) if name is not None and why is not None:
             return FAILED, f"{name}: {why}."
     return FAILED, words or type(error).__name__
+
+
+def in_options(words: str) -> str:
+    """Return the words of the library with the names that its arguments have on the command line."""
+    for pattern, option in OPTIONS.items():
+        words = re.sub(pattern, option, words)
+    return words
+
+
+@contextmanager
+def naming(source: str | None) -> Iterator[None]:
+    """Put the name of the file before what is wrong with its content."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if source is None or isinstance(error, OSError) or str(error).startswith(source):
+            raise
+        msg = f"{source}: {error}"
+        raise ValueError(msg) from error

@@ -23,17 +23,19 @@ def generate(given: Mapping[str, Any]) -> int:
         count, known = len(about.vocabulary.characters), "characters that the model knows"
         msg = f"argument --prompt: {', '.join(map(repr, unknown))} not among the {count} {known}."
         raise UsageError(msg)
-    words = language.sample(
+    characters = language.sample(
         model,
         params,
         about.vocabulary,
         language.start(about.vocabulary) if prompt is None else prompt,
-        length=given["length"],
+        length=None if prompt is None else given["length"],
         temperature=given["temperature"],
         seed=given["seed"],
     )
     sys.stdout.write(prompt or "")
-    for character in words:
+    if prompt is None:
+        characters = language.opening(characters, given["length"])
+    for character in characters:
         sys.stdout.write(character)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_xp import data
-from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.errors import UsageError, naming
 from rnn_xp.cli.runs import About
 from rnn_xp.cli.settings import Settings
 from rnn_xp.data import Dataset, Scaling
@@ -80,7 +81,7 @@ def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.To
 def read_text(path: str) -> str:
     """Return the text of a file."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         msg = f"{path}: a text must be in UTF-8; got the byte {byte:#04x} at position {error.start}."
@@ -89,6 +90,8 @@ def read_text(path: str) -> str:
 
 def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) -> Dataset:
     """Read a file as a trained model's own data, and scale it; with `labels`, as indices into its classes."""
+    if labels:
+        _require_target(path, options["target"])
     task: Any = "regression" if about.classes is None else "classification"
     dataset = data.load(path, task=task, **options)
     if dataset.features != about.features:
@@ -102,11 +105,8 @@ def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) 
         msg = f"{path}: there must be targets: an array `y`, or a column {options['target']!r}."
         raise ValueError(msg)
     if about.classes is not None:
-        try:
+        with naming(path):
             dataset = data.with_classes(dataset, about.classes)
-        except ValueError as error:
-            msg = f"{path}: {error}"
-            raise ValueError(msg) from error
     return rescale(dataset, about.scaling)
 
 
@@ -147,6 +147,7 @@ def _load_sequences(settings: Settings) -> tuple[Dataset, Dataset | None]:
     options: dict[str, Any] = {name: getattr(settings, name) for name in ("layout", "id", "time", "target")}
     numbers = settings.targets == "numbers" or settings.loss in ("squared_error", "huber")
     task: Any = "regression" if numbers else "classification" if settings.targets == "classes" else None
+    _require_target(settings.data, settings.target)
     train = data.load(settings.data, task=task, **options)
     if train.y is None:
         msg = f"{settings.data}: there must be targets: an array `y`, or a column {settings.target!r}."
@@ -154,7 +155,19 @@ def _load_sequences(settings: Settings) -> tuple[Dataset, Dataset | None]:
     if settings.test is None:
         return train, None
     untrained = About("data", 0, "", classes=train.classes, features=train.features)
+    options["per_step"] = train.y.ndim > 1 or None
     return train, load_new(settings.test, untrained, options, labels=True)
+
+
+def _require_target(path: str, target: str) -> None:
+    """Say that a table has no targets before its other columns are taken for features."""
+    if not path.lower().endswith(".csv"):
+        return
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = next(csv.reader([file.readline()]), [])
+    if header and target not in header:
+        msg = f"{path}: there must be a column {target!r} (--target); got {', '.join(map(repr, header))}."
+        raise ValueError(msg)
 
 
 def _loss(settings: Settings, train: Dataset) -> str:
@@ -195,13 +208,11 @@ def _split(train: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
 def _fit_scaling(train: Dataset, source: str) -> Scaling:
     """Fit the scaling, after a look for what is not finite."""
     _check_finite(train, source)
-    return data.fit_scaling(train.X.swapaxes(0, 1), train.lengths)
+    with naming(source):
+        return data.fit_scaling(train.X.swapaxes(0, 1), train.lengths, train.features)
 
 
 def _check_finite(dataset: Dataset, source: str) -> None:
     """Say where a file holds NaN."""
-    try:
+    with naming(source):
         data.check_finite("X", dataset.X.swapaxes(0, 1), dataset.lengths)
-    except ValueError as error:
-        msg = f"{source}: {error}"
-        raise ValueError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -43,20 +44,30 @@ def sample(
     vocabulary: data.Vocabulary,
     prompt: str,
     *,
-    length: int,
+    length: int | None,
     temperature: float,
     seed: int,
 ) -> Iterator[str]:
-    """Yield `length` characters, one by one, that continue `prompt`; at temperature 0 the likeliest ones."""
+    """Yield characters, one by one, that continue `prompt`; at temperature 0 the likeliest ones.
+
+    Without a `length` there is no end.
+    """
     rng = np.random.default_rng(seed)
     tokens, state = vocabulary.encode(prompt), None
     for start in range(0, len(tokens), CHUNK):
         logits, state = _read(model, params, tokens[start : start + CHUNK], state)
-    for place in range(length):
+    for place in itertools.count(1):
         token = _draw(logits[-1], temperature, rng)
         yield vocabulary.characters[token]
-        if place + 1 < length:
-            logits, state = _read(model, params, np.array([token]), state)
+        if place == length:
+            return
+        logits, state = _read(model, params, np.array([token]), state)
+
+
+def opening(characters: Iterator[str], length: int) -> Iterator[str]:
+    """Return `length` of the characters, from the first on that can be seen."""
+    first = next((c for c in itertools.islice(characters, length) if not c.isspace()), " ")
+    return itertools.chain(first, itertools.islice(characters, length - 1))
 
 
 def start(vocabulary: data.Vocabulary) -> str:

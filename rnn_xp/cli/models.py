@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import rnn_xp as rx
@@ -15,7 +16,7 @@ CELLS: dict[str, Any] = {"rnn": rx.RNN, "gru": rx.GRU, "lstm": rx.LSTM}
 POOLING: dict[str, type[Layer]] = {"last": rx.LastStep, "mean": rx.MeanPool, "max": rx.MaxPool}
 
 
-def build_model(settings: Settings, job: Job) -> rx.Sequential:
+def build_model(settings: Settings, job: Job, given: Mapping[str, Any]) -> rx.Sequential:
     """Build what the data need of: an embedding, a recurrent stack, pooling, dropout, a linear map."""
     X, y, classes = job.train.X, job.train.y, len(job.about.outputs)
     assert y is not None
@@ -23,6 +24,9 @@ def build_model(settings: Settings, job: Job) -> rx.Sequential:
     if X.ndim == 2:
         tokens = len(job.about.vocabulary.characters) if job.about.vocabulary else int(X.max()) + 1
         layers.append(rx.Embedding(tokens, settings.embedding_size))
+    elif "embedding_size" in given:
+        msg = f"argument --embedding-size: not here: {settings.data} has no tokens."
+        raise UsageError(msg)
     tutorial = settings.task == "sign-of-sum" and settings.cell == "rnn"
     recurrent = CELLS[settings.cell](
         settings.embedding_size if layers else X.shape[2],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +14,12 @@ OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "a
 
 LR = {"sgd": 1e-2, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
 """Of an optimiser that is not the task's own."""
+
+OF_THE_PLACE = ("task", "data", "device", "out", "json", "quiet", "test", "targets", "id", "time", "target")
+"""Options whose defaults are no matter of the task."""
+
+OF_FILES = ("test", "targets", "layout", "id", "time", "target")
+"""Options that say how to read files of sequences."""
 
 
 @dataclass(frozen=True)
@@ -114,26 +120,51 @@ def settle(given: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def chosen(task: str) -> dict[str, Any]:
-    """Return every default of a task by the name of its option, for the help."""
-    settings = settle({"task": task, **({"data": ""} if task == "data" else {})})
-    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+def chosen(task: str) -> dict[str, str]:
+    """Return the defaults of a task in words, by the names of their options; "-" where it has no such one."""
+    settings = settle({"task": task})
+    without = unfit(settings)
+    names = [field.name for field in fields(settings) if field.name not in OF_THE_PLACE]
+    return {name: "-" if name in without else _in_a_word(name, getattr(settings, name)) for name in names}
 
 
-def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
-    """Say which options do not go together."""
+def _in_a_word(name: str, value: Any) -> str:
+    """Write a default."""
+    if value is None:
+        return {"pool": "last", "backend": "auto", "loss": "auto", "weight_decay": "0.0"}.get(name, "none")
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def unfit(settings: Settings) -> dict[str, str]:
+    """Return the options that have no effect, and why."""
     task, text, data = settings.task, settings.task == "text", settings.task == "data"
     still = settings.optimizer not in ("sgd", "rmsprop")
-    for option, unfit, why in (
+    rules = (
         ("data", not (text or data), f"--task {task} has data of its own"),
-        ("test", not data, "it goes with --data, a file of sequences"),
-        ("targets", not data, "it goes with --data, a file of sequences"),
+        *((name, not data, "it goes with --data, a file of sequences") for name in OF_FILES),
+        ("embedding_size", not (text or data), f"--task {task} has no tokens"),
         ("window", not text, "it goes with --task text"),
         ("momentum", still, f"--optimizer {settings.optimizer} has none"),
         ("pool", text, "a language model has an output for every step"),
         ("loss", text, "a language model has the cross-entropy"),
         ("bidirectional", text, "a language model must not read what it is to predict"),
-    ):
-        if given.get(option) and unfit:
-            msg = f"argument --{option}: not here: {why}."
+    )
+    return {option: why for option, holds, why in rules if holds}
+
+
+def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Say which options do not go together."""
+    for option, why in unfit(settings).items():
+        if given.get(option):
+            msg = f"argument --{option.replace('_', '-')}: not here: {why}."
+            raise UsageError(msg)
+    refuse_columns(given, [name for name in (settings.data, settings.test) if name])
+
+
+def refuse_columns(given: Mapping[str, Any], files: Iterable[str]) -> None:
+    """Say which options are about files of another kind."""
+    endings = {os.path.splitext(name)[1].lower() for name in files}
+    for option, ending in {"layout": ".npz", "id": ".csv", "time": ".csv", "target": ".csv"}.items():
+        if option in given and endings and ending not in endings:
+            msg = f"argument --{option}: not here: it goes with {ending} files; got {', '.join(endings)}."
             raise UsageError(msg)

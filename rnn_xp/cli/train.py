@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import rnn_xp as rx
 from rnn_xp import data, schedules, tree
-from rnn_xp.cli import language, scores
+from rnn_xp.cli import interrupt, language, scores
+from rnn_xp.cli.errors import in_options, naming
 from rnn_xp.cli.jobs import APART, Job, load_job
 from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output
@@ -28,14 +30,21 @@ def train(given: Mapping[str, Any]) -> int:
     run = None if settings.out is None else Run(settings.out)
     backend = open_backend(settings)
     job = load_job(settings)
-    model = build_model(settings, job)
+    with naming(settings.data):
+        model = build_model(settings, job, given)
     params = model.init(backend, settings.seed, settings.init)
     introduce(settings, job, model, params, backend, output)
     if run is not None:
         run.open()
 
-    result = fit(settings, job, model, params, optimizer, backend, run, output)
-    metrics = {} if job.test is None else scores.score(model, result.params, job.about, job.test)
+    try:
+        with naming(settings.data):
+            result = fit(settings, job, model, params, optimizer, backend, run, output)
+    finally:
+        if run is not None:
+            run.close()
+    with naming(settings.test):
+        metrics = {} if job.test is None else scores.score(model, result.params, job.about, job.test)
     if job.trigram_bits is not None:
         metrics["trigram_bits_per_character"] = job.trigram_bits
     if metrics:
@@ -56,13 +65,32 @@ def train(given: Mapping[str, Any]) -> int:
         "metrics": metrics,
         **shown,
     }
+    if run is not None:
+        best = f"best of {len(result.history)}" if job.validation or settings.patience else "the last"
+        output.note(f"\n{run.directory}: model of epoch {run.kept} ({best}), history.jsonl")
     output.record({"result": summary})
     return 0
+
+
+class Calm(logging.Formatter):
+    """Says shortly what is as it should be: nobody asked for CuPy, and it is not installed."""
+
+    def __init__(self, *, asked: bool) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record of the library."""
+        words = record.getMessage()
+        if not self.asked and "CuPy is not installed" in words:
+            return "backend: numpy (no CuPy here)"
+        return in_options(words)
 
 
 def open_backend(settings: Settings) -> rx.Backend:
     """Return the backend; where it was left to rnn_xp, let it say what it chose and why."""
     log, handler = logging.getLogger("rnn_xp"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Calm(asked=bool(settings.backend or os.environ.get("RNN_XP_BACKEND"))))
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.WARNING if settings.quiet else logging.INFO)
@@ -95,7 +123,7 @@ def fit(
     held = job.validation
     steps = settings.epochs * -(-len(job.train.X) // settings.batch_size)
     try:
-        with output.plain_stdout():
+        with interrupt.gently(), output.plain_stdout():
             result = rx.fit(
                 model,
                 job.train.X,
@@ -123,7 +151,8 @@ def fit(
         words = str(error) or f"interrupted in epoch {len(history) + 1}."
         raise type(error)(words if run is None else f"{words} {run}") from error
     if run is not None and result.best_epoch != len(history):
-        run.keep(model, result.params, job.about, history, result.best_epoch)
+        with interrupt.gently():
+            run.keep(model, result.params, job.about, history, result.best_epoch)
     return result
 
 
@@ -134,6 +163,9 @@ def introduce(
     N, T = job.train.X.shape[:2]
     upto = "" if job.train.lengths is None else "up to "
     held = "" if job.validation is None else f", and {len(job.validation.X)} for validation"
+    classes = job.about.classes or ()
+    if settings.targets is None and are_many(classes, N) and not settings.quiet:
+        sys.stderr.write(f"{len(classes)} classes; --targets numbers if these are numbers\n")
     output.note(f"{settings.data or settings.task}: {N} sequences of {upto}{T} steps{held}")
     if job.about.vocabulary is not None:
         known = len(job.about.vocabulary.characters)
@@ -144,6 +176,12 @@ def introduce(
     output.note(f"{model!r}: {count(params)} parameters")
     rate = f"{settings.optimizer}({settings.lr:g}), batches of {settings.batch_size}, seed {settings.seed}"
     output.note(f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}")
+
+
+def are_many(classes: tuple[str, ...], sequences: int) -> bool:
+    """Return whether classes may be meant as numbers: integers, and too many to be names."""
+    integers = all(name.removeprefix("-").isdecimal() for name in classes)
+    return integers and len(classes) > min(20, max(2, sequences / 2))
 
 
 def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:
@@ -159,9 +197,9 @@ def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, outpu
     if job.about.vocabulary is not None:
         prompt = language.start(job.about.vocabulary)
         words = language.sample(
-            model, params, job.about.vocabulary, prompt, length=400, temperature=0.7, seed=settings.seed
+            model, params, job.about.vocabulary, prompt, length=None, temperature=0.7, seed=settings.seed
         )
-        text = "".join(words)
+        text = "".join(language.opening(words, 400))
         output.line(f"\na sample, at temperature 0.7:\n{text}")
         return {"sample": text}
     return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 
 import rnn_xp as rx
 from rnn_xp import checkpoint, data
-from rnn_xp.cli import jobs, scores
-from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli import interrupt, jobs, scores
+from rnn_xp.cli.errors import UsageError, naming
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.runs import About, open_run
+from rnn_xp.cli.settings import refuse_columns
 from rnn_xp.data import Dataset
 from rnn_xp.data.longform import read_table
 
@@ -24,7 +26,8 @@ def evaluate(given: Mapping[str, Any]) -> int:
     """Score a model."""
     output = Output(json=given.get("json", False))
     model, params, about = open_run(given)
-    metrics = scores.score(model, params, about, _test_data(given, about))
+    with naming(given.get("data")):
+        metrics = scores.score(model, params, about, _test_data(given, about, model.per_step))
     output.line(scores.in_words(metrics))
     if "confusion" in metrics:
         output.line(f"\n{scores.per_class(metrics, about)}\n\n{scores.confused(metrics, about)}")
@@ -34,28 +37,43 @@ def evaluate(given: Mapping[str, Any]) -> int:
 
 def predict(given: Mapping[str, Any]) -> int:
     """Write the predictions for every sequence, or for every step of each."""
+    source, target = given["data"], given.get("out")
+    if target and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        msg = f"argument --out: {target} is --data itself. Name another file."
+        raise UsageError(msg)
     model, params, about = open_run(given)
     if about.vocabulary is not None:
         msg = f"argument DIR: {given['run']} holds a language model; `rnn-xp generate` lets it write."
         raise UsageError(msg)
     dataset = _load(given, about, labels=False)
-    outputs = rx.predict(model, params, dataset.X, lengths=dataset.lengths, loss=about.loss)
+    with naming(source):
+        outputs = rx.predict(model, params, dataset.X, lengths=dataset.lengths, loss=about.loss)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows(_rows(outputs, _ids(given, about, len(outputs)), about, dataset))
-    if "out" in given:
-        checkpoint.atomic_write(given["out"], text.getvalue().encode())
+    if target:
+        with interrupt.gently():
+            write(target, text.getvalue().encode())
     else:
         sys.stdout.write(text.getvalue())
     return 0
 
 
-def _test_data(given: Mapping[str, Any], about: About) -> Dataset:
+def write(target: str, content: bytes) -> None:
+    """Replace a file, that which a link names; write into what is no file, as a pipe or /dev/null."""
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb", buffering=0) as stream:
+            stream.write(content)
+    else:
+        checkpoint.atomic_write(os.path.realpath(target), content)
+
+
+def _test_data(given: Mapping[str, Any], about: About, per_step: bool) -> Dataset:
     """Load --data, or what belongs to the task."""
     if about.vocabulary is not None:
         return jobs.text_test(about.vocabulary, given.get("data"))
     if "data" in given:
-        return _load(given, about, labels=True)
+        return _load(given, about, labels=True, per_step=per_step)
     if about.task == "sign-of-sum":
         return jobs.sign_of_sum_test(about.seed)
     if about.task == "japanese-vowels":
@@ -64,9 +82,11 @@ def _test_data(given: Mapping[str, Any], about: About) -> Dataset:
     raise UsageError(msg)
 
 
-def _load(given: Mapping[str, Any], about: About, *, labels: bool) -> Dataset:
+def _load(given: Mapping[str, Any], about: About, *, labels: bool, per_step: bool = False) -> Dataset:
     """Read --data as the training read its own, unless told otherwise."""
+    refuse_columns(given, [given["data"]])
     options = {name: given.get(name, getattr(about, name)) for name in ("layout", "id", "time", "target")}
+    options["per_step"] = per_step or None  # where labels happen to be constant, they are of steps still
     return jobs.load_new(given["data"], about, options, labels=labels)
 
 

@@ -10,6 +10,7 @@ from rnn_xp.data.sequences import (
     pad,
     to_time_major,
     valid_steps,
+    with_features,
 )
 from rnn_xp.data.tasks import japanese_vowels, sign_of_sum
 from rnn_xp.data.text import Vocabulary, python_text, split, trigram_bits, vocabulary, windows
@@ -33,4 +34,5 @@ __all__ = [
     "vocabulary",
     "windows",
     "with_classes",
+    "with_features",
 ]

@@ -24,6 +24,7 @@ def load(
     time: str = "time",
     target: str = "target",
     task: Task = None,
+    per_step: bool | None = None,
 ) -> Dataset:
     """Read a data set, by the extension of its name.
 
@@ -48,6 +49,10 @@ def load(
         What the targets are. By default integers and text are names of classes, other numbers are numbers (in
         a ``.ts`` file its header decides).
 
+    per_step : bool, optional
+        Whether the targets of a ``.csv`` file belong to its steps, y (N, T), or to its sequences, y (N,). By
+        default as above; in other files the shape of y says it.
+
     Returns
     -------
     Dataset
@@ -62,6 +67,8 @@ def load(
     """
     source = os.fspath(path)
     checks.one_of("task", task, (None, "classification", "regression"))
+    if per_step is not None:
+        checks.boolean("per_step", per_step)
     suffix = os.path.splitext(source)[1].lower()
     if suffix not in (".npz", ".csv", ".ts"):
         msg = f"{source}: the name of a data file must end in .npz, .csv or .ts; got {suffix!r}."
@@ -72,7 +79,7 @@ def load(
         if suffix == ".npz":
             return _load_npz(source, layout, task)
         if suffix == ".csv":
-            return read_sequences(source, id=id, time=time, target=target, task=task)
+            return read_sequences(source, id=id, time=time, target=target, task=task, per_step=per_step)
         return _load_ts(source, task)
     except (TypeError, ValueError) as error:
         msg = f"{source}: {error}"
@@ -106,13 +113,20 @@ def _npz_arrays(path: str) -> dict[str, NDArray[Any]]:
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                arrays = {name: archive[name] for name in archive.files}
         except Exception as error:  # a damaged archive makes NumPy raise any of half a dozen kinds
-            msg = (
-                f"the archive cannot be read: {error} Its arrays must hold numbers or text, never objects; "
-                "sequences of unequal length go in padded, with `lengths`."
-            )
-            raise ValueError(msg) from error
+            msg = "the archive is damaged; write it anew with numpy.savez(path, X=X, y=y, lengths=lengths)."
+            if "Object arrays" in str(error):
+                msg = (
+                    "the arrays must hold numbers or text, never objects; "
+                    "sequences of unequal length go in padded, with `lengths`."
+                )
+            raise ValueError(msg) from None
+    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if foreign:
+        msg = f"the archive must hold NumPy's arrays alone; got {listed(foreign)}."
+        raise ValueError(msg)
+    return arrays
 
 
 def _npz_targets(

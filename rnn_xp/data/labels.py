@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnn_xp.data.sequences import Dataset
+from rnn_xp.data.sequences import Dataset, plain
 
 Task: TypeAlias = Literal["classification", "regression"] | None
 """What targets are; None: strings and integers are classes, floats are numbers."""
@@ -35,9 +35,9 @@ def encode_labels(
     Raises
     ------
     TypeError
-        If `y` holds anything else; floats are targets of a regression.
+        If `y` holds anything else, or is masked; floats are targets of a regression.
     ValueError
-        If `y` holds a class that is not in `classes`.
+        If `y` is ragged, or holds a class that is not in `classes`.
 
     Examples
     --------
@@ -47,8 +47,11 @@ def encode_labels(
     >>> encode_labels(np.array([10, 9]))[1]
     ('9', '10')
     """
-    labels = np.asarray(y)
-    if labels.dtype.kind in "OT" and all(isinstance(label, str) for label in labels.flat):
+    labels = plain("y", y)
+    kinds = (str, (int, np.integer, np.bool_))
+    if labels.dtype.kind in "OT" and any(
+        all(isinstance(item, kind) for item in labels.flat) for kind in kinds
+    ):
         labels = labels.astype(np.str_)
     if labels.dtype.kind not in "biuU":
         msg = f"`y` must hold class names: strings, integers or booleans; got dtype {labels.dtype}."

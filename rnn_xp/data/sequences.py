@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,6 +39,30 @@ class Dataset(NamedTuple):
     lengths: NDArray[np.int64] | None = None
     classes: tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
+
+
+def with_features(dataset: Dataset, features: Sequence[str]) -> Dataset:
+    """Return `dataset` with its channels in the order of `features`, those of a trained model.
+
+    Raises
+    ------
+    ValueError
+        If its channels have other names.
+
+    Examples
+    --------
+    >>> test = Dataset(np.array([[[1.0, 2.0]]]), features=("b", "a"))
+    >>> with_features(test, ("a", "b")).X.tolist()
+    [[[2.0, 1.0]]]
+    """
+    if sorted(dataset.features) != sorted(features):
+        must, came = (", ".join(map(repr, names)) or "none" for names in (features, dataset.features))
+        msg = f"`dataset` must hold the features {must}; got {came}."
+        raise ValueError(msg)
+    if dataset.features == tuple(features):
+        return dataset
+    order = [dataset.features.index(name) for name in features]
+    return dataset._replace(X=dataset.X[..., order], features=tuple(features))
 
 
 class Scaling(NamedTuple):
@@ -82,7 +106,7 @@ def pad(sequences: Iterable[ArrayLike]) -> tuple[NDArray[Any], NDArray[np.int64]
     >>> X.shape, lengths.tolist(), X[0].tolist()
     ((2, 2, 2), [1, 2], [[1.0, 2.0], [0.0, 0.0]])
     """
-    arrays = [_numbers(f"sequences[{index}]", sequence) for index, sequence in enumerate(sequences)]
+    arrays = [numbers(f"sequences[{index}]", sequence) for index, sequence in enumerate(sequences)]
     if not arrays:
         msg = "`sequences` must hold at least one sequence; got none."
         raise ValueError(msg)
@@ -127,7 +151,7 @@ def to_time_major(name: str, X: ArrayLike, layout: str) -> NDArray[Any]:
     (7, 5, 3)
     """
     checks.one_of("layout", layout, _TO_TIME_MAJOR)
-    array = _numbers(name, X)
+    array = numbers(name, X)
     if array.ndim == 3:
         return array.transpose(_TO_TIME_MAJOR[layout])
     if array.ndim != 2 or array.dtype.kind not in "iu":
@@ -178,7 +202,7 @@ def check_finite(name: str, X: NDArray[Any], lengths: ArrayLike | None = None) -
         raise ValueError(msg)
 
 
-def fit_scaling(X: NDArray[Any], lengths: ArrayLike | None = None) -> Scaling:
+def fit_scaling(X: NDArray[Any], lengths: ArrayLike | None = None, features: Sequence[str] = ()) -> Scaling:
     """Return the mean and the (population) standard deviation of each channel of `X` (T, N, C).
 
     Only valid steps count. A channel that never changes gets the standard deviation 1, so that it becomes 0.
@@ -186,7 +210,8 @@ def fit_scaling(X: NDArray[Any], lengths: ArrayLike | None = None) -> Scaling:
     Raises
     ------
     ValueError
-        If `X` has other axes, or no valid step.
+        If `X` has other axes, no valid step, or values so large that their spread overflows; the channel is
+        then called by its name in `features`, if they are given.
 
     Examples
     --------
@@ -202,19 +227,32 @@ def fit_scaling(X: NDArray[Any], lengths: ArrayLike | None = None) -> Scaling:
         raise ValueError(msg)
     # The deviation of a constant can be a tiny number instead of 0, by rounding.
     constant = steps.max(axis=0) == steps.min(axis=0)
-    return Scaling(steps.mean(axis=0), np.where(constant, 1.0, steps.std(axis=0)))
+    with np.errstate(all="ignore"):
+        scaling = Scaling(steps.mean(axis=0), np.where(constant, 1.0, steps.std(axis=0)))
+    wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std))
+    if len(wild):
+        name = features[wild[0]] if features else f"channel {wild[0]}"
+        msg = f"column {name}: the spread of its values overflows; scale them down, or check them."
+        raise ValueError(msg)
+    return scaling
 
 
-def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return `value` as an array of real numbers."""
-    if isinstance(value, np.ma.MaskedArray):
+def plain(name: str, value: ArrayLike, hint: str = "") -> NDArray[Any]:
+    """Return `value` as an array, which has no mask to lose."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         msg = f"`{name}` must be a plain array; got a masked one. Fill it, and pass `lengths`."
         raise TypeError(msg)
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except ValueError as error:
-        msg = f"`{name}` must be an array; got rows of unequal length."
+        msg = f"`{name}` must be an array; got rows of unequal length.{' ' + hint if hint else ''}"
         raise ValueError(msg) from error
+
+
+def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return `value` as an array of real numbers."""
+    array = plain(name, value)
     if array.dtype.kind not in "biuf":
         msg = f"`{name}` must hold real numbers; got dtype {array.dtype}."
         raise TypeError(msg)

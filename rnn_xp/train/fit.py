@@ -6,41 +6,28 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks, tree
-from rnn_xp.backend import Backend, get_backend
+from rnn_xp.backend import Backend
 from rnn_xp.initializers import Initializer
 from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.schedules import Schedule
+from rnn_xp.train import options
 from rnn_xp.train.predict import evaluate_prepared
-from rnn_xp.train.prepare import Batches, Prepared, prepare
+from rnn_xp.train.prepare import Batches, prepare
 from rnn_xp.train.progress import Progress
+from rnn_xp.train.result import Epoch as Epoch
+from rnn_xp.train.result import Result as Result
 from rnn_xp.train.step import Stepper
+from rnn_xp.train.validation import hold_back
 from rnn_xp.typing import Tree
 
-_SHUFFLE, _SPLIT = 1, 2  # what a seed is used for besides the weights
-
-
-class Result(NamedTuple):
-    """What `fit` returns."""
-
-    params: Tree  # of the best epoch where there is a validation set or patience, else of the last
-    history: list[dict[str, Any]]  # a record for each epoch
-    best_epoch: int  # the one that `params` are of
-    train_seconds: float  # the training loop, without preparing the data or validating
-
-
-class Epoch(NamedTuple):
-    """What a callback is told after every epoch."""
-
-    record: dict[str, Any]
-    params: Tree  # a copy
-    best: bool  # whether no epoch before was better
+_SHUFFLE = 1  # what a seed is used for besides the weights; 2 is the validation split
 
 
 def fit(
@@ -51,7 +38,7 @@ def fit(
     loss: str = "cross_entropy",
     optimizer: Optimizer | None = None,
     backend: str | Backend | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     layout: str = "NTC",
     lengths: Any = None,
     weights: Any = None,
@@ -61,12 +48,12 @@ def fit(
     seed: int = 0,
     init: str | Initializer = "pytorch",
     params: Tree | None = None,
-    validation: float | tuple[Any, ...] | None = None,
+    validation: float | Sequence[Any] | None = None,
     patience: int | None = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
     schedule: Schedule | None = None,
-    callbacks: Sequence[Callable[[Epoch], Any]] = (),
+    callbacks: Sequence[Callable[[Epoch], Any]] | Callable[[Epoch], Any] = (),
     verbose: bool = True,
 ) -> Result:
     """Train a model by mini-batch gradient descent with exact back-propagation through time.
@@ -74,16 +61,18 @@ def fit(
     Parameters
     ----------
     model : Sequential
-    X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C)
-        Host data; it is checked, converted to `dtype` and moved to the device once.
+    X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C) or (T_i,)
+        Host data; floats (T_i,) are a single channel. It is checked, converted to `dtype` and moved to the
+        device once.
     y : array
         For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else
         numbers (N, K) or (N, T, K), with K = 1 left out at will. Its axes are in the order of `layout` too.
+        Where X is a list, what belongs to its steps may be a list as well.
     loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "huber"}
         From the model's raw outputs. "binary_cross_entropy" with K > 1 is the multi-label one.
     optimizer : default Adam(1e-3)
     backend, dtype
-        As `get_backend` takes them.
+        As `get_backend` takes them; no dtype is that of a given Backend, else "float32".
     layout : {"NTC", "TNC", "NCT"}
     lengths : array (N,), optional
         Valid steps of every sequence; what X holds past them is ignored.
@@ -96,16 +85,17 @@ def fit(
         Of the weights, the order, the validation split and the dropout masks.
     init : str or Initializer
         How weights begin, unless `params` are given.
-    validation : float, or (X, y) or (X, y, lengths), optional
-        A share of the sequences to hold back, or a set of its own. Its loss decides which epoch is the best.
+    validation : float, (X, y), (X, y, lengths), (X, y, lengths, weights) or Dataset, optional
+        A share of the sequences to hold back, with their weights, or a set of its own. Its loss, which the
+        weights count in, decides which epoch is the best; its other scores count every sequence once.
     patience : int, optional
         Stop after so many epochs without a better validation loss (without validation: loss).
     clip_norm, clip_value : float, optional
         Clip the gradient by its global norm, or every component.
     schedule : function of the step, optional
         Factor of the learning rate; see `rnn_xp.schedules`.
-    callbacks : functions of an Epoch
-        Called after every epoch; one that returns True ends the training.
+    callbacks : functions of an Epoch, or one
+        Called after every epoch; one that returns something true ends the training.
     verbose : bool
         Write a line an epoch, and a live one on a terminal.
 
@@ -116,7 +106,7 @@ def fit(
     Raises
     ------
     FloatingPointError
-        If the loss or its gradient stops being finite. The weights never saw it.
+        If the loss or its gradient stops being finite, which the weights never saw; or the validation loss.
 
     Examples
     --------
@@ -127,34 +117,33 @@ def fit(
     >>> result.history[-1]["loss"] < 0.3
     True
     """
-    backend = get_backend(backend, dtype=dtype)
+    options.check_model(model)
+    backend = options.training_backend(backend, dtype)
     chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
     optimizer = Adam() if optimizer is None else optimizer
+    options.check_optimizer(optimizer)
+    options.check_schedule(schedule)
+    callbacks = options.all_callbacks(callbacks)
+    shuffle, verbose = checks.boolean("shuffle", shuffle), checks.boolean("verbose", verbose)
     epochs, batch_size = checks.integer("epochs", epochs), checks.integer("batch_size", batch_size)
     seed = checks.integer("seed", seed, 0, 2**32 - 1)
-    limits = {
+    limits: dict[str, Any] = {
         name: None if value is None else checks.number(name, value, open_low=True)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
     }
     patience = None if patience is None else checks.integer("patience", patience)
 
-    ready = partial(prepare, model, loss=chosen, layout=layout, dtype=backend.precision)
-    data = ready(X, y, lengths=lengths, weights=weights)
-    held: Prepared | None = None
-    if isinstance(validation, tuple):
-        if len(validation) not in (2, 3):
-            msg = f"`validation` must be a share, (X, y) or (X, y, lengths); got {len(validation)} parts."
-            raise ValueError(msg)
-        held = ready(validation[0], validation[1], lengths=(*validation, None)[2])
-    elif validation is not None:
-        data, held = _split(data, checks.number("validation", validation, high=1.0, open_low=True), seed)
+    ready = partial(prepare, model, loss=chosen, dtype=backend.precision)
+    data = ready(X, y, layout=layout, lengths=lengths, weights=weights)
+    data, held = hold_back(validation, data, ready, layout, seed)
     if params is None:
         params = model.init(backend, seed, init)
     else:
-        model.check_params(params)
+        options.check_params(model, params)
         params = tree.map(backend.asarray, params)
 
     batches = Batches(data, backend, batch_size)
+    limits["readings"] = len(batches)
     stepper = Stepper(model, params, chosen, optimizer, backend, seed=seed, schedule=schedule, **limits)
     progress = Progress(epochs, len(batches), enabled=verbose)
     history: list[dict[str, Any]] = []
@@ -177,7 +166,11 @@ def fit(
             "sequences_per_second": batches.count / seconds,
         }
         if held is not None:
-            scores = evaluate_prepared(model, stepper.params, held, loss, backend)
+            with np.errstate(all="ignore"):
+                scores = evaluate_prepared(model, stepper.params, held, loss, backend)
+            if not math.isfinite(scores["loss"]):
+                msg = f"the validation loss is {scores['loss']} after epoch {epoch}. Lower the learning rate."
+                raise FloatingPointError(msg)
             record |= {f"val_{name}": value for name, value in scores.items() if isinstance(value, float)}
         history.append(record)
         score = record.get("val_loss", mean_loss)
@@ -190,7 +183,7 @@ def fit(
         progress.epoch(record, "best" if keeps_best and improved else "")
         asked = [callback(Epoch(record, stepper.snapshot(), improved)) for callback in callbacks]
         waited = epoch - best_epoch
-        if any(answer is True for answer in asked) or (patience is not None and waited >= patience):
+        if any(asked) or (patience is not None and waited >= patience):
             break
     if best_params is None:
         best_epoch, best_params = len(history), stepper.snapshot()
@@ -214,9 +207,9 @@ def _one_epoch(
         done += 1
         if progress.live and progress.due():
             rate = min(done * batches.batch_size, batches.count) / (time.perf_counter() - start)
-            progress.batch(epoch, done, float(loss_sum) / total, rate)
+            progress.batch(epoch, done, float(loss_sum) / (total or 1.0), rate)
             _check_finite(stepper, epoch, len(batches))
-    mean_loss = float(loss_sum) / total if total else 0.0
+    mean_loss = float(loss_sum) / total
     _check_finite(stepper, epoch, len(batches))
     return mean_loss, float(norm_sum) / done, time.perf_counter() - start
 
@@ -231,14 +224,3 @@ def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
             "(`clip_norm`)."
         )
         raise FloatingPointError(msg)
-
-
-def _split(data: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]:
-    """Hold back a share of the sequences, at least one, chosen by the seed."""
-    count = data.x.shape[1]
-    held = max(1, round(share * count))
-    if held >= count:
-        msg = f"`validation` must leave a sequence to train on; got {share} of {count}."
-        raise ValueError(msg)
-    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
-    return data.take(np.sort(order[held:])), data.take(np.sort(order[:held]))

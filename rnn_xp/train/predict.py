@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from rnn_xp import checks, metrics, tree
 from rnn_xp.backend import Backend, backend_of
 from rnn_xp.model import LOSSES, Sequential
+from rnn_xp.train.options import check_params
 from rnn_xp.train.prepare import Prepared, prepare
+from rnn_xp.train.validation import check_counts
 from rnn_xp.typing import Tree
 
 
@@ -40,7 +42,7 @@ def predict(
     Returns
     -------
     ndarray (N, K), or (N, T, K) where the model gives an output a step
-        Past the end of a sequence, 0.
+        In this order whatever the `layout` of X. Past the end of a sequence, 0.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def predict(
     """
     if loss is not None:
         checks.one_of("loss", loss, LOSSES)
-    model.check_params(params)
+    check_params(model, params)
     backend = backend_of(tree.leaves(params)[0])
     data = prepare(model, X, layout=layout, lengths=lengths, dtype=backend.precision)
     outputs = _outputs(model, params, data, backend, checks.integer("batch_size", batch_size), loss)
@@ -68,6 +70,7 @@ def evaluate(
     loss: str = "cross_entropy",
     layout: str = "NTC",
     lengths: Any = None,
+    weights: Any = None,
 ) -> dict[str, Any]:
     """Return the loss and the metrics that belong to it.
 
@@ -75,6 +78,8 @@ def evaluate(
     ----------
     model, params, X, y, loss, layout, lengths
         As in `fit` and `predict`.
+    weights : array, optional
+        As in `fit`; they count in the loss alone, the other scores count all alike.
 
     Returns
     -------
@@ -83,9 +88,11 @@ def evaluate(
         probabilities "accuracy"; else "mean_absolute_error".
     """
     chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
-    model.check_params(params)
+    check_params(model, params)
     backend = backend_of(tree.leaves(params)[0])
-    data = prepare(model, X, y, loss=chosen, layout=layout, lengths=lengths, dtype=backend.precision)
+    dtype = backend.precision
+    data = prepare(model, X, y, loss=chosen, layout=layout, lengths=lengths, weights=weights, dtype=dtype)
+    check_counts("X", data)
     return evaluate_prepared(model, params, data, loss, backend)
 
 
@@ -98,8 +105,10 @@ def evaluate_prepared(
     target: Any = data.target
     mask = data.mask if model.per_step else None
     losses: Any = chosen.forward(outputs, target, xp=np)[0]
-    valid = losses if mask is None else losses[mask]
-    scores: dict[str, Any] = {"loss": float(np.mean(valid, dtype=np.float64))}
+    weight = np.ones(losses.shape) if data.weight is None else data.weight
+    if mask is not None:
+        losses, weight = losses[mask], weight[mask]
+    scores: dict[str, Any] = {"loss": float(np.average(losses.astype(np.float64), weights=weight))}
     if chosen.classes:
         predicted = outputs.argmax(axis=-1)
         confusion = metrics.confusion_matrix(predicted, target, outputs.shape[-1], mask)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rnn_xp import checks
 from rnn_xp.backend import Backend
-from rnn_xp.data.sequences import check_finite, pad, to_time_major, valid_steps
+from rnn_xp.data.sequences import numbers, pad, to_time_major, valid_steps
 from rnn_xp.model import Loss, Sequential
 from rnn_xp.sequence import Valid
 from rnn_xp.sequence import valid_steps as device_valid_steps
+from rnn_xp.train import targets
 from rnn_xp.typing import Array, Namespace
 
 Host = NDArray[Any]
@@ -33,6 +34,15 @@ class Prepared(NamedTuple):
     def mask(self) -> NDArray[np.bool_] | None:
         """Which steps are valid, (T, N); None: all."""
         return None if self.lengths is None else valid_steps(len(self.x), len(self.lengths), self.lengths)
+
+    @property
+    def total(self) -> float:
+        """The sum of the weights of what counts."""
+        if self.weight is not None:
+            return float(self.weight.sum())
+        if not self.per_step or self.lengths is None:
+            return float(self.x.shape[1])
+        return float(self.lengths.sum())
 
     def take(self, index: NDArray[np.int64]) -> Prepared:
         """Return the sequences `index`, in that order."""
@@ -58,7 +68,7 @@ def prepare(
     dtype: str = "float32",
 ) -> Prepared:
     """Check X, y, lengths and weights against the model and each other; see `fit` for what they may be."""
-    if isinstance(X, list | tuple) and any(np.ndim(x) and np.shape(x) != np.shape(X[0]) for x in X):
+    if targets.unequal(X):
         if lengths is not None:
             msg = "`lengths` must be None where `X` is a list of unequal sequences, which has its own."
             raise ValueError(msg)
@@ -66,6 +76,12 @@ def prepare(
             msg = f"`layout` must be 'NTC' where `X` is a list of sequences (T_i, C); got {layout!r}."
             raise ValueError(msg)
         X, lengths = pad(X)
+        if model.per_step and targets.unequal(y):
+            y = targets.padded_targets(y, lengths.tolist())
+    elif isinstance(X, list | tuple) and layout == "NTC":
+        X = numbers("X", X)
+        if X.ndim == 2 and X.dtype.kind == "f":  # sequences (T,) are a channel, as where they are unequal
+            X = X[:, :, np.newaxis]
     x = to_time_major("X", X, layout)
     T, N = x.shape[:2]
     if N == 0 or T == 0:
@@ -76,9 +92,9 @@ def prepare(
         ends = None
     valid = valid_steps(T, N, ends)
     _check_features(model, x, valid, layout)
-    x = _converted("X", x, np.int64 if x.ndim == 2 else dtype, valid)
-    target = None if y is None or loss is None else _target(model, y, loss, layout, valid, dtype)
-    weight = None if weights is None else _weights(weights, N, T, layout, model.per_step)
+    x = targets.converted("X", x, np.int64 if x.ndim == 2 else dtype, valid)
+    target = None if loss is None else targets.target(model, y, loss, layout, valid, dtype)
+    weight = None if weights is None else targets.weight(weights, layout, valid, model.per_step)
     return Prepared(x, target, weight, ends, model.per_step)
 
 
@@ -173,7 +189,7 @@ def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout
             came = f"{x.dtype} with three axes"
             msg = f"`X` must be integer tokens (N, T) for a model that begins with an Embedding; got {came}."
             raise TypeError(msg)
-        _check_range("X", "tokens in 0..V-1 with V", x[valid], size)
+        targets.check_range("X", "tokens in 0..V-1 with V", x[valid], size)
         return
     if x.ndim == 2:
         msg = f"`X` must have three axes ({layout}) for a model that takes features; got integers with two."
@@ -186,71 +202,3 @@ def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout
         shape = tuple(axes[letter] for letter in layout)
         msg = f"`X` must have C = {size} features in layout {layout!r}; got {shape}, so C = {C}.{hint}"
         raise ValueError(msg)
-
-
-def _target(model: Sequential, y: Any, loss: Loss, layout: str, valid: NDArray[np.bool_], dtype: str) -> Host:
-    """Check targets, and return them time-major where there is one a step."""
-    T, N = valid.shape
-    try:
-        array = np.asarray(y)
-    except ValueError:
-        msg = "`y` must be an array; got rows of unequal length. Pad them: rx.data.pad(y)."
-        raise ValueError(msg) from None
-    if array.dtype.kind not in "biuf":
-        msg = f"`y` must hold numbers; got dtype {array.dtype}. For class names: rx.data.encode_labels(y)."
-        raise TypeError(msg)
-    K = model.output_size
-    if model.per_step:
-        if layout == "NCT" and array.ndim == 3:
-            array = array.swapaxes(1, 2)
-        array = array if layout == "TNC" else array.swapaxes(0, 1) if array.ndim > 1 else array
-    lead, letters = ((T, N), "T, N") if model.per_step else ((N,), "N")
-    if loss.classes:
-        if array.dtype.kind not in "iu":
-            msg = f"`y` must hold integer classes 0..K-1 with K = {K} for this loss; got dtype {array.dtype}."
-            raise TypeError(msg)
-        checks.shape("y", array, letters, lead)
-        counted = array[valid] if model.per_step else array
-        _check_range("y", "classes in 0..K-1, the outputs of the model, with K", counted, K)
-        return _converted("y", array, np.int64, valid) if model.per_step else array.astype(np.int64)
-    if array.ndim == len(lead) and K == 1:
-        array = array[..., np.newaxis]
-    checks.shape("y", array, f"{letters}, K", (*lead, K))
-    if model.per_step:
-        array = _converted("y", array, dtype, valid)
-    else:
-        array = _converted("y", array[np.newaxis], dtype, np.ones((1, N), dtype=np.bool_))[0]
-    if loss.activation is not None and (array.min() < 0 or array.max() > 1):
-        msg = f"`y` must lie in 0..1 for this loss; got {array.min():g}..{array.max():g}."
-        raise ValueError(msg)
-    return array
-
-
-def _weights(weights: Any, N: int, T: int, layout: str, per_step: bool) -> Host:
-    """Check weights (N,), or one a step, and return them as (N,) or (T, N)."""
-    array = np.asarray(weights, dtype=np.float64)
-    if not np.isfinite(array).all() or (array < 0).any() or not array.any():
-        msg = "`weights` must be finite, not negative and not all 0; got others."
-        raise ValueError(msg)
-    if not per_step or array.ndim == 1:
-        checks.shape("weights", array, "N", (N,))
-        return np.broadcast_to(array, (T, N)) if per_step else array
-    array = array if layout == "TNC" else array.T
-    checks.shape("weights", array, "T, N", (T, N))
-    return array
-
-
-def _check_range(name: str, what: str, array: Host, size: int | None) -> None:
-    """Refuse integers beyond 0..size - 1."""
-    if size is not None and array.size and (array.min() < 0 or array.max() >= size):
-        msg = f"`{name}` must hold {what} = {size}; got {array.min()}..{array.max()}."
-        raise ValueError(msg)
-
-
-def _converted(name: str, array: Host, dtype: Any, valid: NDArray[np.bool_]) -> Host:
-    """Return `array` (T, N, ...) in `dtype`, finite where valid and 0 in the padding."""
-    with np.errstate(all="ignore"):  # padding may hold anything
-        converted = array.astype(dtype)
-    converted[~valid] = 0
-    check_finite(name, converted)
-    return converted

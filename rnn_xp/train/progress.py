@@ -38,7 +38,7 @@ class Progress:
         finished = (epoch - 1) * self._batches + done
         left = (self._shown - self._start) / finished * (self._epochs * self._batches - finished)
         parts = [f"epoch {epoch}/{self._epochs}", f"batch {done}/{self._batches}", f"loss {loss:.4f}"]
-        parts += [f"{rate:.0f} sequences/s", f"{_duration(left)} left"]
+        parts += [f"{rate:.0f} sequences/s", *_left(left)]
         self._stream.write("\r\033[K" + "  ".join(parts))
         self._stream.flush()
 
@@ -51,12 +51,20 @@ class Progress:
         parts += [f"{name} {record[name]:.4f}" for name in record if name.startswith("val_")]
         parts.append(f"gradient {record['gradient_norm']:.3g}")
         parts.append(f"{record['sequences_per_second']:.0f} sequences/s")
-        left = (time.perf_counter() - self._start) / record["epoch"] * (self._epochs - record["epoch"])
-        parts.append(f"{_duration(left)} left" if left else f"{record['seconds']:.1f} s")
+        total = time.perf_counter() - self._start
+        if record["epoch"] == self._epochs:
+            parts.append(f"{total:.1f} s in all" if total < 60 else f"{_duration(total)} in all")
+        else:
+            parts += _left(total / record["epoch"] * (self._epochs - record["epoch"]))
         if note:
             parts.append(note)
         self._stream.write(("\r\033[K" if self.live else "") + "  ".join(parts) + "\n")
         self._stream.flush()
+
+
+def _left(seconds: float) -> list[str]:
+    """Say how long it will take, unless that is no time."""
+    return [f"{_duration(seconds)} left"] if seconds >= 1 else []
 
 
 def _duration(seconds: float) -> str:

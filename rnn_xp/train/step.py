@@ -20,9 +20,9 @@ class Stepper:
     """The weights in training, and what it takes to move them.
 
     All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A
-    step whose loss, gradient or result is not finite, and every step after it, leaves the weights as they were;
-    the device remembers which it was, and the host asks `first_bad` when it reads the losses: at least once in
-    `readings` steps.
+    step whose loss, gradient or result is not finite, and every step after it, leaves the weights as they
+    were; the device remembers which it was, and the host asks `first_bad` when it reads the losses: at least
+    once in `readings` steps.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class Stepper:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
         if bool(self._good):
             return None
-        since = (self.steps - 1) % self._flags.shape[0] + 1
-        return self.steps - since + int(self.xp.sum(self.xp.astype(self._flags[:since], self.xp.int64)))
+        since: int = (self.steps - 1) % self._flags.shape[0] + 1
+        good = int(self.xp.sum(self.xp.astype(self._flags[:since], self.xp.int64)))
+        return self.steps - since + good
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""

@@ -1,0 +1,60 @@
+"""The commands of `rnn-xp`, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
+
+from rnn_xp.cli.arguments import build_parser
+from rnn_xp.cli.doctor import doctor
+from rnn_xp.cli.errors import DONE, FAILED, KNOWN, PIPE_CLOSED, told
+from rnn_xp.cli.generate import generate
+from rnn_xp.cli.train import train
+from rnn_xp.cli.use import evaluate, predict
+
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "generate": generate, "doctor": doctor}
+
+UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EFBIG)
+"""Of an error without a file's name: standard output could not be written to."""
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Run a command, and return its exit code; where RNN_XP_DEBUG is set, an error keeps its traceback."""
+    try:
+        code = _command(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read has gone, as in `rnn-xp generate DIR | head`
+        _drop(sys.stdout)
+        return PIPE_CLOSED
+    except KNOWN as error:
+        if os.environ.get("RNN_XP_DEBUG"):
+            raise
+        code, words = told(error)
+        if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+            code, words = FAILED, f"standard output: {error.strerror}."
+            _drop(sys.stdout)
+        try:
+            sys.stderr.write(f"rnn-xp: error: {words}\n")
+            sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)
+    return code
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    """Run the command with its options."""
+    try:
+        given = vars(build_parser().parse_args(argv))
+    except SystemExit:  # after --help and --version; errors are UsageError
+        return DONE
+    return COMMANDS[given.pop("command")](given)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what is still to be flushed when Python ends go nowhere."""
+    with suppress(OSError, ValueError):  # not a stream of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,73 @@
+"""The validation set of a run: a share of the data, or a set of its own."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnn_xp import checks
+from rnn_xp.data.sequences import Dataset
+from rnn_xp.train.prepare import Prepared
+
+_SPLIT = 2  # what a seed is used for; 1 is the order of training
+_MAY_BE = "a share, a Dataset, (X, y), (X, y, lengths) or (X, y, lengths, weights)"
+
+
+class Ready(Protocol):
+    """`prepare`, for the model and the loss of the run."""
+
+    def __call__(self, X: Any, y: Any, *, layout: str, lengths: Any, weights: Any) -> Prepared:
+        """Check and convert a data set."""
+
+
+def hold_back(
+    validation: Any, data: Prepared, ready: Ready, layout: str, seed: int
+) -> tuple[Prepared, Prepared | None]:
+    """Return what to train on and what to validate on, if anything."""
+    held = None
+    if isinstance(validation, tuple | list):
+        held = _own(validation, ready, layout)
+    elif validation is not None:
+        if isinstance(validation, bool) or not isinstance(validation, Real):
+            msg = f"`validation` must be {_MAY_BE}; got {type(validation).__name__}."
+            raise TypeError(msg)
+        data, held = _split(data, checks.number("validation", validation, high=1.0, open_low=True), seed)
+    check_counts("X", data)
+    if held is not None:
+        check_counts("validation", held)
+    return data, held
+
+
+def check_counts(name: str, data: Prepared) -> None:
+    """Refuse a data set in which nothing counts."""
+    if data.total == 0:
+        msg = f"`{name}` must hold something that counts; got only what lies past `lengths` or weighs 0."
+        raise ValueError(msg)
+
+
+def _own(validation: Any, ready: Ready, layout: str) -> Prepared:
+    """Prepare (X, y, lengths, weights), of which the last may be left out."""
+    if isinstance(validation, Dataset):
+        validation, layout = validation[:3], "NTC"
+    if len(validation) not in (2, 3, 4):
+        msg = f"`validation` must be {_MAY_BE}; got {len(validation)} parts."
+        raise ValueError(msg)
+    X, y, lengths, weights = (*validation, None, None)[:4]
+    try:
+        return ready(X, y, layout=layout, lengths=lengths, weights=weights)
+    except (TypeError, ValueError) as error:
+        msg = f"`validation`: {error}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(msg) from error
+
+
+def _split(data: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]:
+    """Hold back a share of the sequences, at least one, chosen by the seed."""
+    count = data.x.shape[1]
+    held = max(1, round(share * count))
+    if held >= count:
+        msg = f"`validation` must leave a sequence to train on; got {share} of {count}."
+        raise ValueError(msg)
+    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
+    return data.take(np.sort(order[held:])), data.take(np.sort(order[:held]))
