@@ -91,7 +91,8 @@ def load(path: PathLike, backend: Backend | str, cells: Mapping[str, Cell] | Non
     ----------
     path : str or path
     backend : Backend or str
-        Where the parameters shall live; they are converted to its dtype.
+        Where the parameters shall live. A Backend has a dtype, and they are converted to it; where only a
+        name is given, they keep their own.
     cells : mapping of str to Cell, optional
         Cells of one's own by their names: a file names cells and never holds their code.
 
@@ -110,7 +111,8 @@ def load(path: PathLike, backend: Backend | str, cells: Mapping[str, Cell] | Non
     --------
     See `save`.
     """
-    backend = get_backend(backend)
+    if isinstance(backend, Backend):
+        backend = get_backend(backend)
     with _reading(path) as (tensors, metadata):
         config = _json_object("model", metadata)
         _check_depth(config, len(tensors))
@@ -128,6 +130,9 @@ def load(path: PathLike, backend: Backend | str, cells: Mapping[str, Cell] | Non
         if difference:
             msg = f"its parameters are not those of its model; {difference}"
             raise CheckpointError(msg)
+        if not isinstance(backend, Backend):
+            wide = any(tensor.dtype == np.float64 for tensor in tensors.values())
+            backend = get_backend(backend, dtype="float64" if wide else "float32")
         names = [name for name, _ in tree.named_leaves(spec)]
         return model, tree.unflatten(spec, [backend.asarray(tensors[name]) for name in names])
 

@@ -55,7 +55,8 @@ def cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Ar
 
 def cross_entropy_backward(d_loss: Array, p: Array, target: Array, *, xp: Namespace) -> Array:
     """Return d_y (..., K) from d_loss (...) and what forward kept."""
-    return d_loss[..., None] * (p - xp.astype(one_hot(target, p.shape[-1], xp=xp), p.dtype))
+    hot: Array = xp.astype(one_hot(target, p.shape[-1], xp=xp), p.dtype)
+    return d_loss[..., None] * (p - hot)
 
 
 def binary_cross_entropy_forward(y: Array, target: Array, *, xp: Namespace) -> tuple[Array, Array]:

@@ -337,11 +337,30 @@ class FrozenArray(np.ndarray):
 
 @pytest.mark.parametrize("kind", [CopyingArray, FrozenArray])
 def test_libraries_without_writable_views_are_refused(kind: type[np.ndarray]) -> None:
-    library = SimpleNamespace(__name__="copies", zeros=lambda shape, device: np.zeros(shape).view(kind))
+    zeros = lambda shape, device: np.zeros(shape).view(kind)  # noqa: E731
+    library = SimpleNamespace(__name__="copies", zeros=zeros, reshape=np.reshape)
     with pytest.raises(
         BackendError, match=r"copies cannot be a backend: writing to a slice, .* does not change"
     ):
         check_writable_views(library)
+
+
+def test_libraries_whose_reshape_copies_are_refused() -> None:
+    def reshape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return np.array(array).reshape(shape)
+
+    library = SimpleNamespace(__name__="copies", zeros=lambda shape, device: np.zeros(shape), reshape=reshape)
+    with pytest.raises(BackendError, match="or to a reshaped array, does not change"):
+        check_writable_views(library)
+
+
+def test_the_dtype_of_a_backend_is_its_own(numpy64: Backend) -> None:
+    assert get_backend(numpy64) is numpy64
+    assert get_backend(numpy64, dtype="float64") is numpy64
+    with pytest.raises(
+        ValueError, match="`dtype` must be 'float64', that of the Backend, or None; got 'float32'"
+    ):
+        get_backend(numpy64, dtype="float32")
 
 
 def test_libraries_with_writable_views_pass(backend: Backend) -> None:
@@ -388,7 +407,7 @@ def with_cupy(
     )
     compat = ModuleType("array_api_compat.cupy")
     compat.float32, compat.float64 = np.float32, np.float64  # type: ignore[attr-defined]
-    compat.zeros, compat.ones = zeros, np.ones  # type: ignore[attr-defined]
+    compat.zeros, compat.ones, compat.reshape = zeros, np.ones, np.reshape  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", compat)
     return done

@@ -315,7 +315,7 @@ def test_a_layer_alone_is_no_model() -> None:
 
 def test_a_backend_of_another_dtype_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="`dtype` must be that of `backend`, 'float64', or None; got 'float32'"
+        ValueError, match="`dtype` must be 'float64', that of the Backend, or None; got 'float32'"
     ):
         train(classifier(), X, CLASSES, dtype="float32")
     with pytest.raises(ValueError, match=r"`backend` must be one of .*; got 'nonsense'"):

@@ -1,4 +1,4 @@
-"""The tutorial's job is done exactly: the loss of every epoch is that of the tutorial's own program, corrected."""
+"""The tutorial's job is done exactly: every epoch's loss is that of its own program, corrected."""
 
 import importlib.util
 from pathlib import Path

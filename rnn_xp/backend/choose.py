@@ -11,7 +11,9 @@ from rnn_xp.backend.base import Backend, BackendError
 from rnn_xp.backend.libraries import OPENERS
 
 
-def get_backend(name: str | Backend | None = None, *, device: Any = None, dtype: str = "float32") -> Backend:
+def get_backend(
+    name: str | Backend | None = None, *, device: Any = None, dtype: str | None = None
+) -> Backend:
     """Return the backend called `name`, or say why it cannot be had.
 
     Parameters
@@ -23,7 +25,7 @@ def get_backend(name: str | Backend | None = None, *, device: Any = None, dtype:
         None for the library's own choice; "cpu" for NumPy; a number or "cuda:1" for CuPy, which becomes the
         current device of the calling thread; torch's device string; array_api_strict's name of a device.
     dtype
-        "float32" or "float64".
+        "float32", which None means too, or "float64".
 
     Returns
     -------
@@ -44,8 +46,11 @@ def get_backend(name: str | Backend | None = None, *, device: Any = None, dtype:
         if device is not None:
             msg = f"`device` must be None where `name` is a Backend, which has its own; got {device!r}."
             raise ValueError(msg)
+        if dtype not in (None, name.precision):
+            msg = f"`dtype` must be {name.precision!r}, that of the Backend, or None; got {dtype!r}."
+            raise ValueError(msg)
         return name
-    checks.one_of("dtype", dtype, ("float32", "float64"))
+    dtype = checks.one_of("dtype", "float32" if dtype is None else dtype, ("float32", "float64"))
     source = "backend"
     if name is None:
         source, name = "RNN_XP_BACKEND", os.environ.get("RNN_XP_BACKEND") or "auto"

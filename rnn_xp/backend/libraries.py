@@ -28,8 +28,8 @@ def check_writable_views(xp: Namespace, device: Any = None) -> None:
         written = False
     if not written:
         msg = (
-            f"{library(xp)} cannot be a backend: writing to a slice, `row = a[0, ...]; row += 1`, or to a reshaped "
-            'array, does not change the array `a`. Use backend="numpy", "cupy" or "torch".'
+            f"{library(xp)} cannot be a backend: writing to a slice, `row = a[0, ...]; row += 1`, or to a "
+            'reshaped array, does not change the array `a`. Use backend="numpy", "cupy" or "torch".'
         )
         raise BackendError(msg)
 

@@ -94,10 +94,11 @@ def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) 
         _require_target(path, options["target"])
     task: Any = "regression" if about.classes is None else "classification"
     dataset = data.load(path, task=task, **options)
-    if dataset.features != about.features:
+    if sorted(dataset.features) != sorted(about.features):
         must, came = (", ".join(names) or "tokens" for names in (about.features, dataset.features))
         msg = f"{path}: the features must be those of the training, {must}; got {came}. Does --layout fit?"
         raise ValueError(msg)
+    dataset = data.with_features(dataset, about.features)
     _check_finite(dataset, path)
     if not labels:
         return rescale(dataset._replace(y=None), about.scaling)

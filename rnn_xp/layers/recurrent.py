@@ -219,9 +219,10 @@ class Recurrent(Layer):
     def last(self, kept: Kept, *, xp: Namespace) -> Array:
         """Return what each direction of the last layer has read in the end, (B, output_size)."""
         ends = [run.last()[0].T for run in kept.runs[-self.directions :]]
-        if len(ends) > 1:
-            return xp.concat(ends, axis=1)  # type: ignore[no-any-return]
-        return xp.asarray(ends[0], copy=True) if kept.states else ends[0]  # type: ignore[no-any-return]
+        if len(ends) == 1 and not kept.states:
+            return ends[0]  # nobody sees that it is the run's own memory
+        last: Array = xp.concat(ends, axis=1)
+        return last
 
     def last_back(self, d_last: Array, kept: Kept, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
         """Return d_state_T with the gradient of `last` added; a sequence of length 0 has none."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks, tree
-from rnn_xp.backend import Backend
+from rnn_xp.backend import Backend, get_backend
 from rnn_xp.initializers import Initializer
 from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.optim import Adam, Optimizer
@@ -28,6 +28,8 @@ from rnn_xp.train.validation import hold_back
 from rnn_xp.typing import Tree
 
 _SHUFFLE = 1  # what a seed is used for besides the weights; 2 is the validation split
+
+_IN_ONE_SUM = 256  # losses
 
 
 def fit(
@@ -118,7 +120,7 @@ def fit(
     True
     """
     options.check_model(model)
-    backend = options.training_backend(backend, dtype)
+    backend = get_backend(backend, dtype=dtype)
     chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
     optimizer = Adam() if optimizer is None else optimizer
     options.check_optimizer(optimizer)
@@ -195,21 +197,23 @@ def _one_epoch(
 ) -> tuple[float, float, float]:
     """Step through the batches; return the mean loss, the mean norm of the gradient and the seconds."""
     start = time.perf_counter()
-    loss_sum: Any = 0.0
+    sums: list[Any] = [0.0]  # of the losses; several, since one float32 would stop counting in a long epoch
     norm_sum: Any = 0.0
     total = 0.0
     done = 0
     for batch in batches.in_order(order):
         loss, norm = stepper.step(batch)
-        loss_sum = loss_sum + loss * batch.total
+        sums[-1] = sums[-1] + loss * batch.total
         norm_sum = norm_sum + norm
         total += batch.total
         done += 1
+        if done % _IN_ONE_SUM == 0:
+            sums.append(0.0)
         if progress.live and progress.due():
             rate = min(done * batches.batch_size, batches.count) / (time.perf_counter() - start)
-            progress.batch(epoch, done, float(loss_sum) / (total or 1.0), rate)
+            progress.batch(epoch, done, sum(map(float, sums)) / (total or 1.0), rate)
             _check_finite(stepper, epoch, len(batches))
-    mean_loss = float(loss_sum) / total
+    mean_loss = sum(map(float, sums)) / total
     _check_finite(stepper, epoch, len(batches))
     return mean_loss, float(norm_sum) / done, time.perf_counter() - start
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rnn_xp.backend import Backend, get_backend
 from rnn_xp.model import Sequential
 from rnn_xp.train.result import Epoch, Result
 
@@ -52,12 +51,3 @@ def all_callbacks(callbacks: Any) -> tuple[Callable[[Epoch], Any], ...]:
         msg = f"`callbacks` must be functions of an rnn_xp.Epoch; got {callbacks!r}."
         raise TypeError(msg)
     return several
-
-
-def training_backend(backend: Any, dtype: str | None) -> Backend:
-    """Return the backend of that dtype; None is that of a given backend, else float32."""
-    chosen = get_backend(backend, dtype="float32" if dtype is None else dtype)
-    if dtype not in (None, chosen.precision):
-        msg = f"`dtype` must be that of `backend`, {chosen.precision!r}, or None; got {dtype!r}."
-        raise ValueError(msg)
-    return chosen
