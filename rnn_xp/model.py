@@ -184,14 +184,15 @@ class Sequential(Layer):
         d_params: list[Tree] = [()] * count
         d_starts: list[Tree] = [()] * count
         d: Any = d_y
+        extra: dict[str, Any] = {}
         for i in range(count - 1, -1, -1):
-            layer = self._layers[i]
             if kept[i] is None and i - 1 in self._only_last:
-                d, d_ends[i - 1] = None, self._layers[i - 1].last_back(d, kept[i - 1], d_ends[i - 1], xp=xp)
-            else:
-                d_params[i], d, d_starts[i] = layer.run_back(
-                    params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp
-                )
+                d, extra = None, {"d_last": d}
+                continue
+            d_params[i], d, d_starts[i] = self._layers[i].run_back(
+                params[i], kept[i], d, d_ends[i], need_d_x or i > 0, xp=xp, **extra
+            )
+            extra = {}
         return tuple(d_params), d, tuple(d_starts)
 
 

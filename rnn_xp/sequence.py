@@ -100,7 +100,7 @@ class Run:
             engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages
         ]
         self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
-        self._zeros = [xp.zeros_like(place) for place in self._slots[0]]
+        self.zeros = [xp.zeros_like(place) for place in self._slots[0]]
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
         times = range(steps - 1, -1, -1) if reverse else range(steps)
         self._order = [
@@ -128,7 +128,7 @@ class Run:
         bias = _input_bias(self.params, self.stages)
         if bias is not None:
             self._a += bias
-        s_prev = cell.state(*(self._zeros if s_0 is None else s_0))
+        s_prev = cell.state(*(self.zeros if s_0 is None else s_0))
         fields = range(len(s_prev))
         for i in fields:
             slots[self.T if reverse else 0][i][...] = s_prev[i]
@@ -156,11 +156,11 @@ class Run:
         return self._slots[0 if self.reverse else self.T]
 
     def backward(
-        self, d_h: Array | None, d_s_T: Sequence[Array] | None, valid: Valid | None, need_d_x: bool
+        self, d_h: Array | None, d_s_T: Sequence[Array], valid: Valid | None, need_d_x: bool
     ) -> tuple[Params, Array | None, list[Any]]:
         """Back-propagate d_h (T, H or P, B), zero in its padding, and d_s_T, the last state's gradients.
 
-        None stands for zero.
+        A d_h of None is zero.
 
         Returns
         -------
@@ -175,7 +175,7 @@ class Run:
         own = self._gradients
         projection = None if self.params.weight_hr is None else self.params.weight_hr.T
         full = self.T if valid is None else valid.full
-        d_s: list[Any] = list(self._zeros if d_s_T is None else d_s_T)
+        d_s: list[Any] = list(d_s_T)
         others = range(1, len(d_s))
         new_state: Any = tuple.__new__  # a NamedTuple, at half the price of calling its class
         for part, s_prev, s in own.parts:
@@ -203,7 +203,7 @@ class Run:
                     d_s = _sums(d_s, direct)
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
                 for i in others:
-                    d_s[i] = self._zeros[i] if d_s[i] is None else d_s[i]
+                    d_s[i] = self.zeros[i] if d_s[i] is None else d_s[i]
         d_x = self.params.weight_ih.T @ own.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 

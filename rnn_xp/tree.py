@@ -29,6 +29,22 @@ def leaves(tree: Tree) -> list[Any]:
     return found
 
 
+def paths(tree: Tree) -> list[tuple[Any, ...]]:
+    """Return, for each leaf in order, the keys and positions that lead to it.
+
+    Examples
+    --------
+    >>> paths(({"weight": 1, "bias": None}, 2))
+    [(0, 'weight'), (1,)]
+    """
+    if tree is None:
+        return []
+    if not isinstance(tree, _NODES):
+        return [()]
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return [(key, *path) for key, part in items for path in paths(part)]
+
+
 def named_leaves(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:
     """Return the leaves of `tree` with their dotted paths: field names, keys and positions.
 

@@ -182,9 +182,19 @@ class Recurrent(Layer):
         return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks, states)
 
     def run_back(
-        self, params: Tree, kept: Kept, d_y: Array | None, d_state_T: Tree, need_d_x: bool, *, xp: Namespace
+        self,
+        params: Tree,
+        kept: Kept,
+        d_y: Array | None,
+        d_state_T: Tree | None,
+        need_d_x: bool,
+        *,
+        xp: Namespace,
+        d_last: Array | None = None,
     ) -> tuple[Tree, Array | None, Tree]:
-        """Run back, from the last layer to the first; a d_y of None is zero."""
+        """Run back, from the last layer to the first; a d_y of None is zero, d_last is the gradient of `last`."""
+        if d_last is not None and kept.valid is not None:  # a sequence of length 0 has no last step
+            d_last = xp.where(kept.valid.mask[0, :][:, None], d_last, xp.zeros_like(d_last))
         dirs = self.directions
         d_params: list[Any] = [None] * len(params)
         d_starts: list[Any] = [None] * len(params)
@@ -199,8 +209,11 @@ class Recurrent(Layer):
                 d_h = d_flow
                 if dirs > 1 and d_flow is not None:
                     d_h = d_flow[:, reverse * size : (reverse + 1) * size, :]
-                d_s_T = None if d_state_T is None else [field[i, ...].T for field in d_state_T]
                 run, need = kept.runs[i], need_d_x or layer > 0
+                d_s_T = run.zeros if d_state_T is None else [field[i, ...].T for field in d_state_T]
+                if d_last is not None and layer == self.num_layers - 1:
+                    part = d_last[:, reverse * size : (reverse + 1) * size].T
+                    d_s_T = [part if d_state_T is None else d_s_T[0] + part, *d_s_T[1:]]
                 d_params[i], d_x, d_starts[i] = run.backward(d_h, d_s_T, kept.valid, need)
                 d_input = d_x if d_input is None or d_x is None else d_input + d_x
             d_flow = d_input
@@ -223,20 +236,6 @@ class Recurrent(Layer):
             return ends[0]  # nobody sees that it is the run's own memory
         last: Array = xp.concat(ends, axis=1)
         return last
-
-    def last_back(self, d_last: Array, kept: Kept, d_state_T: Tree | None, *, xp: Namespace) -> Tree:
-        """Return d_state_T with the gradient of `last` added; a sequence of length 0 has none."""
-        if kept.valid is not None:
-            d_last = xp.where(kept.valid.mask[0, :][:, None], d_last, xp.zeros_like(d_last))
-        B, dirs, size = d_last.shape[0], self.directions, self._sizes[0]
-        first = (self.num_layers - 1) * dirs
-        d_h = xp.zeros((first + dirs, B, size), dtype=d_last.dtype, device=d_last.device)
-        for i in range(dirs):
-            d_h[first + i, ...] = d_last[:, i * size : (i + 1) * size]
-        if d_state_T is not None:
-            return self.cell.state(d_h + d_state_T[0], *d_state_T[1:])
-        others = [xp.zeros_like(d_h[..., :1]) for _ in self._sizes[1:]]  # they broadcast
-        return self.cell.state(d_h, *others)
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ class Stepper:
         self._context = Context(xp, memory={}, states=False)
         self._flat, self.params = _flatten(params, backend)
         self._d_flat, d_params = _flatten(params, backend)
-        self._d_leaves = tree.leaves(d_params)
+        self._places = list(zip(tree.leaves(d_params), tree.paths(d_params), strict=True))
         self._state: Any = optimizer.init(self._flat, xp=xp)
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
         self._flags = xp.full((readings,), True, dtype=xp.bool, device=backend.device)  # `_good` of each step
@@ -67,7 +67,10 @@ class Stepper:
         loss, d_params = loss_and_gradients(
             self.model, self.params, self.loss, batch.x, batch.target, batch.share, context
         )
-        for place, d in zip(self._d_leaves, tree.leaves(d_params), strict=True):
+        for place, path in self._places:
+            d: Any = d_params
+            for key in path:
+                d = d[key]
             place[...] = d
         d_flat = self._d_flat
         if self.clip_norm is None:
