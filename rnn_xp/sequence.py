@@ -96,7 +96,7 @@ class Run:
             self._empty(steps, H, batch) for _ in range(products)
         ]  # of every product after the first
         self._a = xp.reshape(self.gates, (steps, G * H, batch))
-        self._forward_steps = [
+        self._first, *self._others = [
             engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages
         ]
         self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
@@ -121,7 +121,7 @@ class Run:
             The output of every step, a view of this run's memory.
         """
         xp, cell, slots, reverse = self.xp, self.cell, self._slots, self.reverse
-        first, *others = self._forward_steps
+        first, others = self._first, self._others
         projection = self.params.weight_hr
         self.x = x
         self._a[...] = self.params.weight_ih @ x
@@ -183,7 +183,8 @@ class Run:
                 engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp)
                 for stage in self.stages
             ]
-            (last, last_partials), *before = list(zip(own.steps, partials, strict=True))[::-1]
+            last_partials = partials[-1]
+            before = list(zip(own.before, partials[-2::-1], strict=True)) if own.before else ()
             for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
                 if d_h is not None:
                     d_s[0] = d_s[0] + d_h[t, ...]
@@ -196,7 +197,7 @@ class Run:
                     own.projected[t, ...] = d_s[0]
                     d_s[0] = projection @ d_s[0]
                 i = t - part.start
-                d_result, direct = last(t, new_state(cell.state, d_s), last_partials[i])
+                d_result, direct = own.last(t, new_state(cell.state, d_s), last_partials[i])
                 d_s = list(direct) if d_prev is None else _sums(d_prev, direct)
                 for step, planes in before:
                     d_result, direct = step(t, d_result, planes[i])
@@ -247,7 +248,9 @@ class _Gradients:
             gates_h = xp.empty_like(gates)
             self.a_h = xp.reshape(gates_h, (T, G * H, B))
         self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
-        self.steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
+        steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
+        *before, self.last = steps
+        self.before = before[::-1]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
         self.ones = xp.ones((min(T, TILE) * B,), dtype=gates.dtype, device=gates.device)
         # the parts in the order of going back, with the states before and after each of their steps

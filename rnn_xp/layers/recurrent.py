@@ -153,7 +153,6 @@ class Recurrent(Layer):
         """Run layer upon layer, feature-first in between."""
         xp, valid, rng, memory, states, steps = context
         T, B = x.shape[:2]
-        new = {"dtype": x.dtype, "device": x.device}
         flow = xp.permute_dims(x, (0, 2, 1))
         runs: list[Run] = []
         masks: list[Array | None] = []
@@ -163,6 +162,7 @@ class Recurrent(Layer):
                 i = len(runs)
                 run = None if memory is None else memory.get(id(params[i]))
                 if run is None or run.params is not params[i] or run.T != T or run.B != B:
+                    new = {"dtype": x.dtype, "device": x.device}
                     run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
                     if memory is not None:
                         memory[id(params[i])] = run
@@ -178,7 +178,7 @@ class Recurrent(Layer):
                     mask = keep_mask(key, self.dropout, (T, self.output_size, B), device=x.device, xp=xp)
                 flow = self._drop(flow, mask, xp=xp)
                 masks.append(mask)
-        state_T = self._gather([run.last() for run in runs], B, new, xp=xp) if states else None
+        state_T = self._gather([run.last() for run in runs], B, runs[0].new, xp=xp) if states else None
         return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks, states)
 
     def run_back(
@@ -192,7 +192,7 @@ class Recurrent(Layer):
         xp: Namespace,
         d_last: Array | None = None,
     ) -> tuple[Tree, Array | None, Tree]:
-        """Run back, from the last layer to the first; a d_y of None is zero, d_last is the gradient of `last`."""
+        """Run back, from the last layer to the first; a d_y of None is zero, d_last that of `last`."""
         if d_last is not None and kept.valid is not None:  # a sequence of length 0 has no last step
             d_last = xp.where(kept.valid.mask[0, :][:, None], d_last, xp.zeros_like(d_last))
         dirs = self.directions
