@@ -84,8 +84,9 @@ class Linear(Layer):
         if d_y.ndim == 3:
             rows = xp.reshape(d_y, (_count(d_y), self.output_size))
             x = xp.reshape(kept, (_count(kept), self.input_size))
-        ones = xp.ones((rows.shape[0],), dtype=rows.dtype, device=rows.device)
-        d_bias = None if params.bias is None else ones @ rows
+        d_bias = None
+        if params.bias is not None:
+            d_bias = _total(rows, xp=xp)
         return LinearParams(rows.T @ x, d_bias), d_y @ params.weight if need_d_x else None, ()
 
 
@@ -171,3 +172,11 @@ def _count(x: Array) -> int:
     for size in x.shape[:-1]:
         count *= size
     return count
+
+
+def _total(rows: Array, *, xp: Namespace) -> Array:
+    """Return the sum over the rows, as a product with ones; of a single row, a copy."""
+    if rows.shape[0] == 1:
+        return xp.asarray(rows[0, :], copy=True)  # type: ignore[no-any-return]
+    total: Array = xp.ones((rows.shape[0],), dtype=rows.dtype, device=rows.device) @ rows
+    return total

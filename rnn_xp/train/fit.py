@@ -203,7 +203,7 @@ def _one_epoch(
     done = 0
     for batch in batches.in_order(order):
         loss, norm = stepper.step(batch)
-        sums[-1] = sums[-1] + loss * batch.total
+        sums[-1] = sums[-1] + (loss if batch.total == 1.0 else loss * batch.total)
         norm_sum = norm_sum + norm
         total += batch.total
         done += 1
