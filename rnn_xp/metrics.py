@@ -109,7 +109,8 @@ def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray
         msg = f"`confusion` must have shape (K, K); got {counts.shape}."
         raise ValueError(msg)
     hits = counts.diagonal()
-    return hits / np.maximum(counts.sum(axis=0), 1.0), hits / np.maximum(counts.sum(axis=1), 1.0)
+    taken, true = counts.sum(axis=0), counts.sum(axis=1)
+    return hits / np.where(taken > 0, taken, 1.0), hits / np.where(true > 0, true, 1.0)
 
 
 def mean_absolute_error(predicted: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:

@@ -100,3 +100,8 @@ def test_class_indices_stay_in_range():
 def test_a_confusion_matrix_is_square():
     with pytest.raises(ValueError, match=r"`confusion` must have shape \(K, K\); got \(2, 3\)"):
         precision_recall(np.zeros((2, 3)))
+
+
+def test_precision_and_recall_of_a_normalised_confusion() -> None:
+    precision, recall = precision_recall([[0.2, 0.0], [0.0, 0.8]])
+    assert (precision.tolist(), recall.tolist()) == ([1.0, 1.0], [1.0, 1.0])
