@@ -84,17 +84,14 @@ class Run:
         self.T, self.B, self.H = steps, batch, H
         self.x: Any = None
         self.stages = engine.stages(cell, params.weight_hh, params.bias_hh, xp=xp)
-        self.gates = self._empty(
-            steps, G, H, batch
-        )  # pre-activations, and then what the pairs keep in their places
-        self.extra = self._empty(steps, self.stages[-1].extra.stop, H, batch)  # what they keep beyond that
-        self.states = [
-            self._empty(steps + 1, size, batch) for size in (P, *[H] * (len(cell.state._fields) - 1))
-        ]
-        products = len(self.stages) - (params.weight_hr is None)
-        self.operands = [
-            self._empty(steps, H, batch) for _ in range(products)
-        ]  # of every product after the first
+        # the pre-activations, and then, in their places, what the pairs keep; and what they keep beyond that
+        self.gates = self._empty(steps, G, H, batch)
+        self.extra = self._empty(steps, self.stages[-1].extra.stop, H, batch)
+        # the state before, between and after the steps; and the operands of every product after the first
+        sizes = (P, *[H] * (len(cell.state._fields) - 1))
+        self.states = [self._empty(steps + 1, size, batch) for size in sizes]
+        further = len(self.stages) - (params.weight_hr is None)
+        self.operands = [self._empty(steps, H, batch) for _ in range(further)]
         self._a = xp.reshape(self.gates, (steps, G * H, batch))
         self._first, *self._others = [
             engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages
@@ -103,9 +100,7 @@ class Run:
         self.zeros = [xp.zeros_like(place) for place in self._slots[0]]
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
         times = range(steps - 1, -1, -1) if reverse else range(steps)
-        self._order = [
-            (t, self._slots[t if reverse else t + 1]) for t in times
-        ]  # with the place of the state
+        self._order = [(t, self._slots[t if reverse else t + 1]) for t in times]  # and the state's place
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:

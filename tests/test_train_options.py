@@ -304,3 +304,19 @@ def test_a_bad_step_is_found_in_an_epoch_of_more_steps_than_the_stepper_remember
     options = {"params": tree.map(np.ones_like, START), "batch_size": 1, "shuffle": False}
     with pytest.raises(FloatingPointError, match="in epoch 1, at batch 51 of 1200"):
         train(SCALE, X, np.zeros(1200), loss="squared_error", **options)
+
+
+def test_a_batch_that_counts_for_nothing_moves_nothing() -> None:
+    """With momentum, a step with a gradient of 0 would still move the weights."""
+    model = rx.Sequential(rx.LastStep(), rx.Linear(1, 1))
+    X, y = np.ones((4, 2, 1)), np.full((4, 1), 3.0)
+    options = {
+        "loss": "squared_error",
+        "optimizer": rx.SGD(0.1, momentum=0.9),
+        "backend": "numpy",
+        "epochs": 1,
+    }
+    options |= {"batch_size": 2, "shuffle": False, "verbose": False, "dtype": "float64"}
+    whole = rx.fit(model, X, y, weights=[1.0, 1.0, 0.0, 0.0], **options)
+    half = rx.fit(model, X[:2], y[:2], **options)
+    np.testing.assert_array_equal(whole.params[1].weight, half.params[1].weight)

@@ -108,7 +108,8 @@ def fit(
     Raises
     ------
     FloatingPointError
-        If the loss or its gradient stops being finite, which the weights never saw; or the validation loss.
+        If the loss, its gradient or a step stops being finite, which the weights never saw; or if the
+        validation loss does.
 
     Examples
     --------
@@ -201,7 +202,9 @@ def _one_epoch(
     norm_sum: Any = 0.0
     total = 0.0
     done = 0
-    for batch in batches.in_order(order):
+    for place, batch in enumerate(batches.in_order(order), 1):
+        if batch.total == 0.0:  # nothing in it counts, and momentum must not move the weights for it
+            continue
         loss, norm = stepper.step(batch)
         sums[-1] = sums[-1] + (loss if batch.total == 1.0 else loss * batch.total)
         norm_sum = norm_sum + norm
@@ -210,8 +213,8 @@ def _one_epoch(
         if done % _IN_ONE_SUM == 0:
             sums.append(0.0)
         if progress.live and progress.due():
-            rate = min(done * batches.batch_size, batches.count) / (time.perf_counter() - start)
-            progress.batch(epoch, done, sum(map(float, sums)) / (total or 1.0), rate)
+            rate = min(place * batches.batch_size, batches.count) / (time.perf_counter() - start)
+            progress.batch(epoch, place, sum(map(float, sums)) / total, rate)
             _check_finite(stepper, epoch, len(batches))
     mean_loss = sum(map(float, sums)) / total
     _check_finite(stepper, epoch, len(batches))
@@ -223,8 +226,8 @@ def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
     bad = stepper.first_bad()
     if bad is not None:
         msg = (
-            f"the loss or its gradient stopped being finite in epoch {epoch}, at batch {bad % batches + 1} "
-            f"of {batches}; it never reached the weights. Lower the learning rate, or clip the gradient "
-            "(`clip_norm`)."
+            f"the loss, its gradient or the step stopped being finite in epoch {epoch}, at batch "
+            f"{bad % batches + 1} of {batches}; it never reached the weights. Lower the learning rate, or "
+            "clip the gradient (`clip_norm`)."
         )
         raise FloatingPointError(msg)

@@ -90,11 +90,8 @@ class Stepper:
 
     def first_bad(self) -> int | None:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
-        if bool(self._good):
-            return None
-        since: int = (self.steps - 1) % self._flags.shape[0] + 1
-        good = int(self.xp.sum(self.xp.astype(self._flags[:since], self.xp.int64)))
-        return self.steps - since + good
+        since = int(self.xp.sum(self.xp.astype(~self._flags, self.xp.int64)))
+        return self.steps - since if since else None
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
