@@ -30,6 +30,7 @@ ROWS = [
     {"safetensors"},
     {"data", "metrics", "checkpoint"},
     {"train", "interop"},
+    {"verify"},
     {"rnn_xp"},
     {"cli"},
     {"__main__"},
@@ -41,7 +42,11 @@ OPTIONAL = {
     "array_api_strict": {"backend"},
     "cupy": {"backend", "interop"},
     "torch": {"backend", "interop"},
+    "keras": {"interop"},
+    "onnxruntime": {"interop"},
     "aeon": {"data"},
+    "gmpy2": {"verify"},
+    "mpmath": {"verify"},
 }
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 

@@ -1,0 +1,129 @@
+"""What a check found: one form for all of them, to read, to compare and to store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "not applicable"
+
+
+class VerificationError(AssertionError):
+    """A check that was required to pass did not; the message is its report."""
+
+
+class Finding(NamedTuple):
+    """What one check found on one subject.
+
+    Attributes
+    ----------
+    check
+        The name of the check: "gradient", "batch independence".
+    subject
+        What it looked at: a layer, a tensor.
+    outcome
+        `PASSED`, `FAILED`, or `SKIPPED`, which `detail` gives the reason of.
+    value, limit
+        What was measured and what is allowed, in `unit`; None where there is no number.
+    unit
+        Such as "eps" or "relative".
+    detail
+        One sentence: the worst element, the way out, the reason.
+    """
+
+    check: str
+    subject: str
+    outcome: str
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        number = "" if self.value is None else f" {self.value:.3g}"
+        bound = "" if self.limit is None else f" (limit {self.limit:.3g})"
+        detail = f"; {self.detail}" if self.detail else ""
+        return (
+            f"{self.outcome}: {self.check}, {self.subject}:{number}{bound} {self.unit}".rstrip(" :") + detail
+        )
+
+
+def measured(check: str, subject: str, value: float, limit: float, unit: str, detail: str = "") -> Finding:
+    """Return the finding of a number that must not be above its limit; a NaN is."""
+    outcome = PASSED if value <= limit else FAILED
+    return Finding(check, subject, outcome, float(value), float(limit), unit, detail)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings of a check, which passes where something was compared and nothing failed.
+
+    Examples
+    --------
+    >>> report = Report("sums", (measured("sum", "1 + 1", 0.0, 1.0, "eps"),))
+    >>> report.passed
+    True
+    >>> Report("nothing", ()).passed
+    False
+    """
+
+    title: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether at least one finding passed and none failed."""
+        outcomes = {finding.outcome for finding in self.findings}
+        return PASSED in outcomes and FAILED not in outcomes
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The findings that failed."""
+        return tuple(finding for finding in self.findings if finding.outcome == FAILED)
+
+    @property
+    def worst(self) -> Finding:
+        """The finding nearest to, or farthest above, its limit."""
+        ratios = [f for f in self.findings if f.value is not None and f.limit is not None]
+        if not ratios:
+            msg = f"{self.title}: nothing was measured."
+            raise ValueError(msg)
+        return max(ratios, key=_ratio)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"{self.title}: {'passed' if self.passed else 'FAILED'}", *(f"  {f}" for f in self)]
+        )
+
+    def require(self) -> Report:
+        """Return the report, or raise a `VerificationError` that says what failed."""
+        if not self.passed:
+            faults = self.failures or ("nothing was compared",)
+            raise VerificationError("\n".join([f"{self.title}: FAILED", *(f"  {fault}" for fault in faults)]))
+        return self
+
+    def json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "title": self.title,
+            "passed": self.passed,
+            "findings": [finding._asdict() for finding in self.findings],
+        }
+
+
+def joined(title: str, reports: Iterable[Report]) -> Report:
+    """Return several reports as one."""
+    return Report(title, tuple(finding for report in reports for finding in report))
+
+
+def _ratio(finding: Finding) -> float:
+    """Return the measured share of the limit; NaN, and anything above a limit of 0, are the worst there is."""
+    assert finding.value is not None
+    assert finding.limit is not None
+    if finding.value != finding.value or (finding.limit == 0.0 and finding.value > 0.0):
+        return float("inf")
+    return 0.0 if finding.value == 0.0 else finding.value / finding.limit
