@@ -121,7 +121,7 @@ def joined(title: str, reports: Iterable[Report]) -> Report:
 
 
 def _ratio(finding: Finding) -> float:
-    """Return the measured share of the limit; NaN, and anything above a limit of 0, are the worst there is."""
+    """Return the measured share of the limit; NaN, and anything above a limit of 0, are the worst."""
     assert finding.value is not None
     assert finding.limit is not None
     if finding.value != finding.value or (finding.limit == 0.0 and finding.value > 0.0):
