@@ -26,7 +26,8 @@ class Spec:
         Its shape.
     role
         What it is: in a recurrent layer "weight_ih" (G*H, D), "weight_hh" (G*H, H or P), "weight_hr" (P, H),
-        "bias_ih", "bias_hh" (G*H,); in a linear one "weight" (out, in), "bias" (out,); or "embedding" (V, D).
+        "bias_ih", "bias_hh" (G*H,), "vectors", such as peepholes (V, H); in a linear one "weight" (out, in),
+        "bias" (out,); or "embedding" (V, D).
     fan_in
         The number of inputs of the product that it takes part in; for a matrix, its number of columns.
     hidden_size
@@ -55,7 +56,7 @@ class Initializer(NamedTuple):
     weight_ih, weight_hh, weight_hr, weight, embedding
         The rule for the role of that name.
     bias
-        The rule for the three kinds of bias.
+        The rule for the three kinds of bias, and for vectors.
     forget_bias
         What the bias of gate "f" begins with, b_ih and b_hh together; None leaves it to `bias`.
 
@@ -125,7 +126,7 @@ def draw(init: Initializer, spec: Spec, generator: np.random.Generator) -> Weigh
     >>> draw(INITIALIZERS["orthogonal"], spec, generator(0))
     array([0., 1., 0., 0.])
     """
-    rule = init.bias if spec.role in ("bias", "bias_ih", "bias_hh") else getattr(init, spec.role)
+    rule = init.bias if spec.role in ("bias", "bias_ih", "bias_hh", "vectors") else getattr(init, spec.role)
     values: Weights = rule(generator, spec)
     if init.forget_bias is not None and spec.role in ("bias_ih", "bias_hh") and "f" in spec.gates:
         first = spec.gates.index("f") * spec.hidden_size

@@ -29,6 +29,7 @@ class Params(NamedTuple):
     bias_ih: Array | None = None  # (G*H,)
     bias_hh: Array | None = None  # (G*H,)
     weight_hr: Array | None = None  # (P, H)
+    vectors: Array | None = None  # (V, H), the cell's parameters of a number for each unit
 
 
 class Valid(NamedTuple):
@@ -83,7 +84,7 @@ class Run:
         P = params.weight_hh.shape[1]
         self.T, self.B, self.H = steps, batch, H
         self.x: Any = None
-        self.stages = engine.stages(cell, params.weight_hh, params.bias_hh, xp=xp)
+        self.stages = engine.stages(cell, params.weight_hh, params.bias_hh, params.vectors, xp=xp)
         # the pre-activations, and then, in their places, what the pairs keep; and what they keep beyond that
         self.gates = self._empty(steps, G, H, batch)
         self.extra = self._empty(steps, self.stages[-1].extra.stop, H, batch)
@@ -104,8 +105,7 @@ class Run:
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:
-        array: Array = self.xp.empty(shape, **self.new)
-        return array
+        return self.xp.empty(shape, **self.new)  # type: ignore[no-any-return]
 
     def forward(self, x: Array, s_0: Sequence[Array] | None, valid: Valid | None) -> Array:
         """Run over x (T, D, B), finite in its padding, from the state s_0, (H or P, B) a field; None is zero.
@@ -225,8 +225,11 @@ class Run:
                 None if params.bias_ih is None else d_a @ ones,
                 None if params.bias_hh is None else d_a_h @ ones,
                 None if params.weight_hr is None else _columns(projected[tile, ...], xp=xp) @ operands[-1],
+                None if params.vectors is None else _columns(own.vectors[tile, ...], xp=xp) @ ones,
             )
             total = _sums(total, parts) if total else list(parts)
+        if params.vectors is not None:
+            total[-1] = xp.reshape(total[-1], params.vectors.shape)
         return Params(*total)
 
 
@@ -243,8 +246,11 @@ class _Gradients:
             gates_h = xp.empty_like(gates)
             self.a_h = xp.reshape(gates_h, (T, G * H, B))
         self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
-        steps = [engine.backward_step(stage, gates, self.a, gates_h, self.a_h) for stage in run.stages]
-        *before, self.last = steps
+        vectors = run._empty(T, len(run.cell.vectors), H, B)  # every step's share of their gradients
+        self.vectors = xp.reshape(vectors, (T, vectors.shape[1] * H, B))
+        *before, self.last = [
+            engine.backward_step(stage, gates, self.a, gates_h, self.a_h, vectors) for stage in run.stages
+        ]
         self.before = before[::-1]
         self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
         self.ones = xp.ones((min(T, TILE) * B,), dtype=gates.dtype, device=gates.device)
@@ -285,8 +291,7 @@ def _columns(a: Array, *, xp: Namespace) -> Array:
     T, N, B = a.shape
     if B == 1:
         return xp.reshape(a, (T, N)).T  # type: ignore[no-any-return]
-    columns: Array = xp.reshape(xp.permute_dims(a, (1, 0, 2)), (N, T * B))
-    return columns
+    return xp.reshape(xp.permute_dims(a, (1, 0, 2)), (N, T * B))  # type: ignore[no-any-return]
 
 
 def _sums(one: Sequence[Array | None], other: Sequence[Array | None]) -> list[Any]:

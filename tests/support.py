@@ -117,6 +117,21 @@ MAKERS = {
     "gru_reset_before": lambda *sizes, **options: rx.GRU(*sizes, reset="before", **options),
     "lstm": lambda *sizes, **options: rx.LSTM(*sizes, **options),
     "lstm_projected": lambda *sizes, **options: rx.LSTM(*sizes, proj_size=sizes[1] - 1, **options),
+    "rnn_clipped": lambda *sizes, **options: rx.RNN(
+        *sizes, nonlinearity=("scaled_tanh", 1.2, 0.9), clip=1.0, **options
+    ),
+    "gru_clipped": lambda *sizes, **options: rx.GRU(
+        *sizes, activations=("sigmoid", "softsign"), clip=1.0, **options
+    ),
+    "lstm_peepholes": lambda *sizes, **options: rx.LSTM(*sizes, peepholes=True, **options),
+    "lstm_coupled": lambda *sizes, **options: rx.LSTM(
+        *sizes,
+        peepholes=True,
+        coupled=True,
+        clip=1.0,
+        activations=("hard_sigmoid", ("elu", 0.8), "tanh"),
+        **options,
+    ),
     "own_cell": lambda *sizes, **options: rx.Recurrent(UGRNN, *sizes, **options),
 }
 """Every cell, by the arguments that all of them take."""

@@ -15,7 +15,8 @@ from support import ACROSS, DIFFERENCES, EXACT, MAKERS, UGRNN, assert_close, nor
 import rnn_xp
 import rnn_xp as rx
 from rnn_xp import sequence, tree
-from rnn_xp.cells import CELLS
+from rnn_xp.cells import CELLS, gru, lstm, rnn
+from rnn_xp.cells.activations import ACTIVATIONS
 from rnn_xp.functional import sigmoid
 from rnn_xp.layers import LAYERS, Layer
 from rnn_xp.layers.base import Context
@@ -126,9 +127,27 @@ ODD = rx.Cell(
 
 # Pairs of cells, each by itself.
 
+EVERYTHING = {
+    "peepholes": True,
+    "clip": 0.8,
+    "activations": (("elu", 0.7), "softsign", ("scaled_tanh", 1.5, 0.8)),
+}
+VARIANTS = (
+    *(rnn.cell(name) for name in ACTIVATIONS if name not in ("tanh", "relu")),
+    rnn.cell(("leaky_relu", 0.2), clip=0.7),
+    rnn.cell("affine", clip=1.0),
+    *(gru.cell(reset, ("hard_sigmoid", "softplus")) for reset in ("after", "before")),
+    *(gru.cell(reset, clip=0.8) for reset in ("after", "before")),
+    *(
+        lstm.cell(peepholes=peepholes, coupled=coupled)
+        for peepholes, coupled in ((True, False), (False, True), (True, True))
+    ),
+    *(lstm.cell(coupled=coupled, **EVERYTHING) for coupled in (False, True)),
+    lstm.cell(clip=0.8),
+)
 PAIRS = [
     pytest.param(cell, number, id=f"{cell.name}-{number}")
-    for cell in (*CELLS.values(), UGRNN, ODD)
+    for cell in (*CELLS.values(), *VARIANTS, UGRNN, ODD)
     for number in range(len(cell.pairs))
 ]
 
@@ -142,7 +161,8 @@ def test_pair(cell: rx.Cell, number: int) -> None:
         value = random.standard_normal((3, 2))
         return np.where(abs(value) < 0.1, 0.5, value)  # away from relu's kink
 
-    a = [plane() for _ in (*pair.reads, *pair.apart)]
+    a = [plane() for _ in (*pair.reads, *pair.apart, *pair.vectors)]
+    vectors = a[len(a) - len(pair.vectors) :]
     s_prev = cell.state(*map(plane, cell.state._fields))
 
     def forward(inputs: Any) -> Any:
@@ -153,6 +173,7 @@ def test_pair(cell: rx.Cell, number: int) -> None:
     d_result = tree.map(plane, result)
     # what follows another pair's operand is not known to it yet: NaN would show where it is read
     s = result if last else tree.map(lambda leaf: np.full_like(leaf, np.nan), s_prev)
+    kept = [*kept, *vectors]
     planes = pair.partials(frozen(kept), frozen(s_prev), frozen(s), xp=np)
     d_a, d_s_prev = pair.backward(frozen(d_result), frozen(planes))
     d_s_prev = cell.state(*[np.zeros((3, 2)) if d is None else d for d in d_s_prev])
@@ -341,7 +362,9 @@ def test_tapes_are_apart(name: str, start: bool) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, [6, 0, 3]])
-@pytest.mark.parametrize("cell", [*CELLS.values(), ODD], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [*CELLS.values(), lstm.cell(peepholes=True), ODD], ids=lambda cell: cell.name
+)
 def test_engine(cell: rx.Cell, lengths: Any, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.RandomState(0)
     T, B, D, H = 6, 3, 2, 2
@@ -465,7 +488,8 @@ def test_every_derivative_is_checked() -> None:
     layers = [layer for layer, _, _ in LAYER_CASES.values()]
     assert {type(layer) for layer in layers} == {*LAYERS.values(), rx.Sequential}
     assert {layer.cell for layer in layers if isinstance(layer, rx.Recurrent)} >= set(CELLS.values())
-    checked = {pair.backward for param in PAIRS for pair in param.values[0].pairs}
+    pairs = [pair for param in PAIRS for pair in param.values[0].pairs]
+    checked = {getattr(pair.backward, "__func__", pair.backward) for pair in pairs}
     checked |= {loss.backward for loss in LOSSES.values()}
     checked |= {sequence.Run.backward}
     for name in ("backward", "run_back", "spread"):

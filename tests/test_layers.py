@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from typing import Any, NamedTuple
 
@@ -37,16 +39,18 @@ def test_shapes(cell: str, bidirectional: bool, backend: Backend) -> None:
     D, H, L, T, B, dirs = 3, 4, 2, 5, 2, 1 + bidirectional
     layer = MAKERS[cell](D, H, L, bidirectional=bidirectional)
     P = 3 if cell == "lstm_projected" else H
-    G = {"rnn": 1, "gru": 3, "lst": 4, "own": 2}[cell[:3]]
+    G = 3 if cell == "lstm_coupled" else {"rnn": 1, "gru": 3, "lst": 4, "own": 2}[cell[:3]]
+    V = {"lstm_peepholes": 3, "lstm_coupled": 2}.get(cell)
     params = layer.init(backend, seed=0)
     assert len(params) == L * dirs
     for i, p in enumerate(params):
         assert isinstance(p, Params)
-        assert p._fields == ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        assert p._fields == ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "vectors")
         assert p.weight_ih.shape == (G * H, D if i < dirs else P * dirs)
         assert p.weight_hh.shape == (G * H, P)
         assert p.bias_ih.shape == p.bias_hh.shape == (G * H,)
         assert p.weight_hr is None if P == H else p.weight_hr.shape == (P, H)
+        assert p.vectors is None if V is None else p.vectors.shape == (V, H)
     y, state_T, _ = layer.forward(params, steps(backend, (T, B, D), 0))
     assert y.shape == (T, B, P * dirs)
     assert layer.output_size == P * dirs
@@ -283,6 +287,9 @@ DESCRIBED = [
     rx.GRU(2, 3, 2, reset="before", bias=False),
     rx.LSTM(2, 3),
     rx.LSTM(2, 3, 4, bidirectional=True, dropout=0.25, proj_size=2),
+    rx.LSTM(2, 3, reverse=True, activations=["tanh", ["elu", 0.5], "relu"], peepholes=True, coupled=True),
+    rx.GRU(2, 3, activations=["hard_sigmoid", "softplus"], clip=3.0),
+    rx.RNN(2, 3, nonlinearity=["leaky_relu", 0.25], clip=2.0),
     rx.Recurrent(CELLS["lstm"], 2, 3, proj_size=1),
     rx.Recurrent(UGRNN, 2, 3, 2, bidirectional=True),
     rx.Linear(2, 3),
@@ -317,6 +324,35 @@ def test_descriptions(layer: Any) -> None:
         with pytest.raises(AttributeError):
             setattr(layer, name, 1)
     assert_close(again.init(NUMPY, seed=5), layer.init(NUMPY, seed=5), EXACT)
+
+
+@pytest.mark.parametrize("layer", DESCRIBED, ids=repr)
+def test_pickled_layers_are_the_same_layers(layer: Any) -> None:
+    again = pickle.loads(pickle.dumps(layer))
+    assert again == layer == copy.deepcopy(layer)
+    assert type(again) is type(layer)
+    if layer != rx.MaxPool():
+        assert again != rx.MaxPool()
+
+
+def test_options_share_their_cell() -> None:
+    assert rx.LSTM(2, 3, clip=3).cell == rx.LSTM(4, 5, clip=3.0).cell != rx.LSTM(2, 3, clip=2.0).cell
+    assert rx.LSTM(2, 3).cell == CELLS["lstm"]
+    assert rx.GRU(2, 3, reset="before").cell == CELLS["gru_reset_before"]
+    assert rx.RNN(2, 3, nonlinearity="relu").cell == CELLS["rnn_relu"]
+    assert rx.LSTM(2, 3, clip=3.0, coupled=True).cell.name == "lstm(coupled=True, clip=3.0)"
+
+
+def test_the_last_step_against_time_is_the_first() -> None:
+    layer = rx.GRU(2, 3, 2, reverse=True)
+    x = steps(NUMPY, (5, 2, 2), 0)
+    params = layer.init(NUMPY)
+    y, state_T, _ = layer.forward(params, x, lengths=[5, 3])
+    model = rx.Sequential(layer, rx.LastStep())
+    assert model.layers[1] == rx.LastStep(reverse_size=3)
+    last = model.forward((params, ()), x, lengths=[5, 3])[0]
+    assert_close(last, y[0], EXACT)
+    assert_close(last, state_T.h[-1], EXACT)
 
 
 def test_repr_leaves_out_defaults() -> None:
@@ -361,7 +397,45 @@ CONSTRUCTION = [
     (
         lambda: rx.RNN(3, 4, nonlinearity="sin"),
         ValueError,
-        "`nonlinearity` must be one of 'tanh', 'relu'; got 'sin'.",
+        "`nonlinearity` must be one of 'sigmoid', 'tanh', 'relu', 'affine', 'leaky_relu', "
+        "'thresholded_relu', 'scaled_tanh', 'hard_sigmoid', 'elu', 'softsign', 'softplus'; got 'sin'.",
+    ),
+    (
+        lambda: rx.RNN(3, 4, nonlinearity=("elu", 1.0, 2.0)),
+        ValueError,
+        "`nonlinearity` must give elu at most 1 constants; got [1.0, 2.0].",
+    ),
+    (
+        lambda: rx.RNN(3, 4, nonlinearity=("leaky_relu", -0.1)),
+        ValueError,
+        "`nonlinearity leaky_relu` must be a finite number >= 0; got -0.1.",
+    ),
+    (
+        lambda: rx.RNN(3, 4, nonlinearity=("scaled_tanh", 0.0)),
+        ValueError,
+        "`nonlinearity scaled_tanh` must be a finite number > 0; got 0.",
+    ),
+    (lambda: rx.LSTM(3, 4, clip=0.0), ValueError, "`clip` must be a finite number > 0; got 0."),
+    (lambda: rx.LSTM(3, 4, peepholes=1), TypeError, "`peepholes` must be True or False; got 1."),
+    (
+        lambda: rx.LSTM(3, 4, activations=("tanh", "tanh")),
+        ValueError,
+        "`activations` must hold 3 names, or tuples of a name and constants; got ('tanh', 'tanh').",
+    ),
+    (
+        lambda: rx.GRU(3, 4, activations="tanh"),
+        ValueError,
+        "`activations` must hold 2 names, or tuples of a name and constants; got 'tanh'.",
+    ),
+    (
+        lambda: rx.GRU(3, 4, bidirectional=True, reverse=True),
+        ValueError,
+        "`reverse` must be False where `bidirectional` is True, which runs both ways; got True.",
+    ),
+    (
+        lambda: rx.Recurrent(rx.Cell("twice", (UGRNN.pairs[0]._replace(vectors=("p", "p")),)), 3, 4),
+        ValueError,
+        "`vectors` of a cell must have names of their own; got ('p', 'p').",
     ),
     (lambda: rx.GRU(3, 4, reset="no"), ValueError, "`reset` must be one of 'after', 'before'; got 'no'."),
     (

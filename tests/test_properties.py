@@ -197,6 +197,13 @@ def test_two_directions_are_one_and_its_reflection(cell: str, job: Any) -> None:
         return {**answer, "y": turn(answer["y"]), "d_x": turn(answer["d_x"])}
 
     ahead, back = one(0), one(1)
+    d_y, d_state_T, state_0 = (
+        tree.map(lambda a, d=d: a[..., half:] if d is job.d_y else a[1:], d)
+        for d in (job.d_y, job.d_state_T, job.state_0)
+    )
+    against = MAKERS[cell](job.x.shape[2], job.layer.hidden_size, reverse=True)
+    by_itself = Job(against, job.params[1:], job.x, d_y, d_state_T, state_0, job.lengths).run()
+    assert_close(by_itself, back, ACROSS)
 
     def joined(name: str) -> Any:
         return tree.map(lambda a, b: np.concatenate([a, b]), ahead[name], back[name])

@@ -6,7 +6,7 @@ by samples.
 
     forward(a, s_prev, *, xp) -> (result, kept)
         a         the pre-activations of the gates that it reads, in order; then the recurrent parts of its
-                  gates `apart`
+                  gates `apart`; then its vectors, (H, 1)
         s_prev    the state before the step
         result    the new state; or, if another pair follows, that pair's operand
         kept      the planes that the derivative will need, in the order of `keeps`
@@ -16,18 +16,21 @@ steps at once (the planes then have a leading axis of time); what is left in the
 rule, linear in d_result.
 
     partials(kept, s_prev, s, *, xp) -> planes
+        kept      what forward kept, and then the pair's vectors
         s         the state after the step
         planes    the partial derivatives that `backward` multiplies by
 
     backward(d_result, planes) -> (d_a, d_s_prev)
         d_result  the gradient of what forward returned, in the same form
-        d_a       the gradients of `a`, in the order of `a`
+        d_a       the gradients of `a`, in its order; those of a vector as planes, which the engine sums
         d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from rnn_xp.typing import Array
@@ -56,6 +59,8 @@ class Pair(NamedTuple):
         input part.
     keeps : tuple of str
         The names of the planes in `kept`.
+    vectors : tuple of str
+        The names of the parameters of a number for each unit that it reads, such as peepholes.
     """
 
     forward: Callable[..., tuple[Any, tuple[Array, ...]]]
@@ -65,6 +70,12 @@ class Pair(NamedTuple):
     multiplies: tuple[str, ...] | None = None
     apart: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The gates that its operand is multiplied for."""
+        return self.reads if self.multiplies is None else self.multiplies
 
 
 class Cell(NamedTuple):
@@ -92,6 +103,35 @@ class Cell(NamedTuple):
         """The row blocks of the weights, in order."""
         return tuple(gate for pair in self.pairs for gate in pair.reads)
 
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The rows of the parameter `vectors`, (V, H), in order."""
+        return tuple(name for pair in self.pairs for name in pair.vectors)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula with options, whose methods are the functions of a pair.
+
+    There is one object for one choice of options, by `interned`: cells of equal options are equal, also after
+    they have been pickled.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return interned, (type(self), *[getattr(self, field.name) for field in fields(self)])
+
+
+@functools.cache
+def interned(formula: type[Formula], *options: Any) -> Any:
+    """Return the one formula with these options."""
+    return formula(*options)
+
+
+def titled(name: str, **options: Any) -> str:
+    """Return the name of a cell with the options that are not usual: lstm(clip=3.0)."""
+    given = ", ".join(f"{key}={value!r}" for key, value in options.items() if value not in (None, ()))
+    return f"{name}({given})" if given else name
+
 
 def check(cell: Any) -> Cell:
     """Return `cell` if its pairs fit together."""
@@ -102,11 +142,14 @@ def check(cell: Any) -> Cell:
         must = "at least one pair and a NamedTuple `state` whose first field is h"
         msg = f"`cell` must have {must}; got {cell}."
         raise ValueError(msg)
-    operands = [pair.reads if pair.multiplies is None else pair.multiplies for pair in cell.pairs]
+    operands = [pair.operands for pair in cell.pairs]
     multiplied = tuple(gate for gates in operands for gate in gates)
     if len(set(cell.gates)) != len(cell.gates) or multiplied != cell.gates:
         came = f"{cell.gates} and {multiplied}"
         msg = f"the pairs of `cell` must read and multiply every gate once, in one order; got {came}."
+        raise ValueError(msg)
+    if len(set(cell.vectors)) != len(cell.vectors):
+        msg = f"`vectors` of a cell must have names of their own; got {cell.vectors}."
         raise ValueError(msg)
     read = known = 0
     for pair, gates in zip(cell.pairs, operands, strict=True):

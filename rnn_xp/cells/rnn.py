@@ -1,37 +1,47 @@
-"""Elman RNN (Elman 1990): h = f(a) with f = tanh or relu; one gate, a."""
+"""Elman RNN (Elman 1990): h = f(a); one gate, a."""
 
 from __future__ import annotations
 
-from rnn_xp.cells.base import Cell, Pair, State
+from dataclasses import dataclass
+
+from rnn_xp.cells.activations import Activation, Name, inside, resolve, slopes
+from rnn_xp.cells.base import Cell, Formula, Pair, State, interned, titled
 from rnn_xp.typing import Array, Namespace
 
 Planes = tuple[Array, ...]
 
 
-def tanh_forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG001
-    """Return h = tanh(a)."""
-    return State(xp.tanh(a[0])), ()
+@dataclass(frozen=True)
+class Elman(Formula):
+    """h = f(a)."""
+
+    f: Activation
+
+    def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG002
+        """Return h = f(a)."""
+        return State(self.f(a[0], xp=xp)), inside(self.f.clip, a, xp=xp)
+
+    def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> list[Array]:  # noqa: ARG002
+        """Return dh/da."""
+        return slopes((self.f,), (s.h, *kept), xp=xp)
+
+    def backward(self, d_s: State, planes: Planes) -> tuple[Planes, tuple[None]]:
+        """Return d_a = d_h dh/da."""
+        return (d_s.h * planes[0],), (None,)
 
 
-def tanh_partials(kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG001
-    """Return dh/da = 1 - h^2."""
-    return (1.0 - s.h * s.h,)
+def cell(nonlinearity: Name = "tanh", *, clip: float | None = None) -> Cell:
+    """Return the cell with that activation, its input held within -clip .. clip."""
+    f = resolve("nonlinearity", nonlinearity, clip)
+    formula = interned(Elman, f)
+    pair = Pair(
+        formula.forward,
+        formula.partials,
+        formula.backward,
+        reads=("a",),
+        keeps=() if f.clip is None else ("a_inside",),
+    )
+    return Cell(titled(f"rnn_{f.name}", constants=f.constants, clip=f.clip), (pair,))
 
 
-def relu_forward(a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG001
-    """Return h = max(a, 0)."""
-    return State(xp.maximum(a[0], xp.zeros_like(a[0]))), ()
-
-
-def relu_partials(kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG001
-    """Return dh/da: 1 where h > 0, else 0."""
-    return (xp.astype(s.h > 0.0, s.h.dtype),)
-
-
-def backward(d_s: State, planes: Planes) -> tuple[Planes, tuple[None]]:
-    """Return d_a = d_h dh/da."""
-    return (d_s.h * planes[0],), (None,)
-
-
-TANH = Cell("rnn_tanh", (Pair(tanh_forward, tanh_partials, backward, reads=("a",)),))
-RELU = Cell("rnn_relu", (Pair(relu_forward, relu_partials, backward, reads=("a",)),))
+TANH, RELU = cell("tanh"), cell("relu")

@@ -25,15 +25,19 @@ class Stage(NamedTuple):
     apart: range  # those of them whose product comes apart
     kept: range  # those of them whose places hold what it keeps
     extra: range  # the places of what it keeps beyond that, in (T, K, H, B)
+    vectors: list[Array]  # those it reads, (H, 1)
+    own_vectors: range  # their rows in (V, H)
 
 
-def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, *, xp: Namespace) -> list[Stage]:
+def stages(
+    cell: Cell, weight_hh: Array, bias_hh: Array | None, vectors: Array | None, *, xp: Namespace
+) -> list[Stage]:
     """Give every pair of the cell its rows and places."""
     H = weight_hh.shape[0] // len(cell.gates)
     result: list[Stage] = []
-    row = gate = extra = 0
+    row = gate = extra = vector = 0
     for pair in cell.pairs:
-        rows = slice(row, row + H * len(pair.reads if pair.multiplies is None else pair.multiplies))
+        rows = slice(row, row + H * len(pair.operands))
         merged = slice(row, rows.stop - H * len(pair.apart))
         gates = range(gate, gate + len(pair.reads))
         kept = gates[: len(pair.keeps)]
@@ -43,8 +47,10 @@ def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, *, xp: Namespace
             bias = xp.reshape(bias_hh[merged.stop : rows.stop], (rows.stop - merged.stop, 1))
         matrix = weight_hh if len(cell.pairs) == 1 else weight_hh[rows, :]
         apart = gates[len(gates) - len(pair.apart) :]
-        result.append(Stage(pair, matrix, rows, merged, bias, gates, apart, kept, beyond))
-        row, gate, extra = rows.stop, gates.stop, beyond.stop
+        own = range(vector, vector + len(pair.vectors))
+        columns = [] if vectors is None else [vectors[v, ...][:, None] for v in own]
+        result.append(Stage(pair, matrix, rows, merged, bias, gates, apart, kept, beyond, columns, own))
+        row, gate, extra, vector = rows.stop, gates.stop, beyond.stop, own.stop
     return result
 
 
@@ -57,6 +63,7 @@ def forward_step(
     """
     forward, matrix, bias, apart = stage.pair.forward, stage.matrix, stage.bias, len(stage.apart)
     planes = _planes(gates, stage.gates)
+    vectors = stage.vectors
     views = [(a[t, stage.merged, :], own) for t, own in enumerate(planes)]
     places = [own[: len(stage.kept)] for own in planes]
     if stage.extra:
@@ -79,6 +86,8 @@ def forward_step(
             read = read + [product[k * H : (k + 1) * H, :] for k in range(apart)]
         else:
             block += matrix @ operand
+        if vectors:
+            read = read + vectors
         result, kept = forward(read, s_prev, xp=xp)
         if not checked:
             _check_result(stage.pair, views[t][1], result, kept)
@@ -97,27 +106,31 @@ def partials(
 ) -> list[tuple[Array, ...]]:
     """Return the pair's partial derivatives at every step in `part`; s_prev and s are (steps, H, B)."""
     kept = [gates[part, g, ...] for g in stage.kept] + [extra[part, e, ...] for e in stage.extra]
-    planes = stage.pair.partials(kept, s_prev, s, xp=xp)
+    planes = stage.pair.partials(kept + stage.vectors, s_prev, s, xp=xp)
     steps = range(part.stop - part.start)
     return list(zip(*[[plane[i, ...] for i in steps] for plane in planes], strict=True))
 
 
 def backward_step(
-    stage: Stage, d_gates: Array, d_a: Array, d_gates_h: Array, d_a_h: Array
+    stage: Stage, d_gates: Array, d_a: Array, d_gates_h: Array, d_a_h: Array, d_vectors: Array
 ) -> Callable[[int, Any, Sequence[Array]], tuple[Array, Any]]:
     """Return ``step(t, d_result, planes)``, which gives the gradients of the operand and of s_prev.
 
     It stores those of a. d_gates (T, G, H, B) and d_a (T, G*H, B) are one memory, the gradient of the input
-    parts; d_gates_h and d_a_h that of the recurrent parts, the same unless a gate keeps them apart.
+    parts; d_gates_h and d_a_h that of the recurrent parts, the same unless a gate keeps them apart; d_vectors
+    (T, V, H, B) is every step's share of the gradients of the vectors.
     """
     backward, transposed = stage.pair.backward, stage.matrix.T
     T = d_a.shape[0]
     places = _planes(d_gates, stage.gates)
     separate = d_a_h is not d_a
-    count = range(len(stage.gates) + len(stage.apart))
+    count = range(len(stage.gates) + len(stage.apart) + len(stage.own_vectors))
     if separate:
         copies = [(d_a[t, stage.merged, :], d_a_h[t, stage.merged, :]) for t in range(T)]
         places = [own + further for own, further in zip(places, _planes(d_gates_h, stage.apart), strict=True)]
+    if stage.own_vectors:
+        shares = _planes(d_vectors, stage.own_vectors)
+        places = [own + further for own, further in zip(places, shares, strict=True)]
 
     views = [(d_a_h[t, stage.rows, :], own) for t, own in enumerate(places)]
 

@@ -73,14 +73,14 @@ class Layer(ABC):
     def config(self) -> dict[str, Any]:
         """Return the arguments that build it again, as JSON values, with its type."""
         names = inspect.signature(type(self)).parameters
-        return {"type": type(self).__name__, **{name: getattr(self, name) for name in names}}
+        return {"type": type(self).__name__, **{name: _json(getattr(self, name)) for name in names}}
 
     def __repr__(self) -> str:
         """Write the call that builds it, without what stands at its default."""
         signature = inspect.signature(type(self)).parameters
         shown = []
         for name, value in self.config().items():
-            if name == "type" or value == signature[name].default:
+            if name == "type" or value == _json(signature[name].default):
                 continue
             plain = signature[name].default is inspect.Parameter.empty
             shown.append(str(value) if plain else f"{name}={value!r}")
@@ -229,6 +229,11 @@ class Layer(ABC):
         self, params: Tree, kept: Any, d_y: Array, d_state_T: Tree | None, need_d_x: bool, *, xp: Namespace
     ) -> tuple[Tree, Array | None, Tree]:
         """Do the work of `backward`, on a d_y that is 0 in its padding."""
+
+
+def _json(value: Any) -> Any:
+    """Return a value with its tuples as lists, as JSON would give it back."""
+    return [_json(each) for each in value] if type(value) in (tuple, list) else value
 
 
 def _key(rng: Any) -> Rng:

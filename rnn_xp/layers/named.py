@@ -1,17 +1,28 @@
-"""The recurrent layers of the cells that everybody knows, with PyTorch's arguments."""
+"""The recurrent layers of the cells that everybody knows, with PyTorch's arguments, and ONNX's further ones.
+
+An activation is a name of `rnn_xp.cells.activations.ACTIVATIONS`, or a tuple of a name and its constants.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from rnn_xp import checks
-from rnn_xp.cells import CELLS, gru, lstm, rnn
+from rnn_xp.cells import gru, lstm, rnn
+from rnn_xp.cells.activations import Name
 from rnn_xp.layers.recurrent import Recurrent
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class RNN(Recurrent):
-    """Elman RNN; `nonlinearity` is "tanh" or "relu". The rest is as in `Recurrent`.
+    """Elman RNN; `nonlinearity` is "tanh", "relu" or another activation. The rest is as in `Recurrent`.
+
+    Parameters
+    ----------
+    nonlinearity : str or tuple
+    clip : float, optional
+        The activation's input is held within -clip .. clip.
 
     Examples
     --------
@@ -30,25 +41,47 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         *,
-        nonlinearity: str = "tanh",
+        nonlinearity: Name = "tanh",
         bias: bool | str = True,
         bidirectional: bool = False,
+        reverse: bool = False,
         dropout: float = 0.0,
+        clip: float | None = None,
     ) -> None:
-        cell = CELLS["rnn_" + checks.one_of("nonlinearity", nonlinearity, ("tanh", "relu"))]
         super().__init__(
-            cell, input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout
+            rnn.cell(nonlinearity, clip=clip),
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            reverse=reverse,
+            dropout=dropout,
         )
 
     @property
-    def nonlinearity(self) -> str:
+    def nonlinearity(self) -> Name:
         """The function of the step."""
-        return "relu" if self.cell is rnn.RELU else "tanh"
+        return _formula(self).f.spec  # type: ignore[no-any-return]
+
+    @property
+    def clip(self) -> float | None:
+        """What the activation's input is held within."""
+        return _formula(self).f.clip  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), gates r, z, n; `reset` is "after" (PyTorch, cuDNN) or "before".
+    """Gated recurrent unit (Cho et al. 2014), gates r, z, n. The rest is as in `Recurrent`.
+
+    Parameters
+    ----------
+    reset : {"after", "before"}
+        Whether the reset gate acts after the candidate's product (PyTorch, cuDNN) or before it (the paper).
+    activations : sequence of two
+        Of the gates, and of the candidate.
+    clip : float, optional
+        The activations' inputs are held within -clip .. clip.
 
     Examples
     --------
@@ -66,22 +99,55 @@ class GRU(Recurrent):
         reset: str = "after",
         bias: bool | str = True,
         bidirectional: bool = False,
+        reverse: bool = False,
         dropout: float = 0.0,
+        activations: Sequence[Name] = gru.USUAL,
+        clip: float | None = None,
     ) -> None:
-        cell = {"after": gru.AFTER, "before": gru.BEFORE}[checks.one_of("reset", reset, ("after", "before"))]
         super().__init__(
-            cell, input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout
+            gru.cell(reset, activations, clip=clip),
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            reverse=reverse,
+            dropout=dropout,
         )
 
     @property
     def reset(self) -> str:
         """Where the reset gate acts."""
-        return "before" if self.cell is gru.BEFORE else "after"
+        return "after" if len(self.cell.pairs) == 1 else "before"
+
+    @property
+    def activations(self) -> tuple[Name, ...]:
+        """Those of the gates and of the candidate."""
+        formula = _formula(self)
+        return formula.gate.spec, formula.candidate.spec
+
+    @property
+    def clip(self) -> float | None:
+        """What the activations' inputs are held within."""
+        return _formula(self).gate.clip  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class LSTM(Recurrent):
-    """Long short-term memory; gates i, f, g, o; `proj_size` projects h (Sak et al. 2014).
+    """Long short-term memory; gates i, f, g, o. The rest is as in `Recurrent`.
+
+    Parameters
+    ----------
+    proj_size : int
+        Size of h after a projection (Sak et al. 2014); 0 for none.
+    activations : sequence of three
+        Of the gates, of the candidate, and of the output, between c and h.
+    peepholes : bool
+        Whether i and f see the memory before the step, and o the one after it (Gers et al. 2002).
+    coupled : bool
+        Whether f is 1 - i.
+    clip : float, optional
+        The activations' inputs are held within -clip .. clip.
 
     Examples
     --------
@@ -90,6 +156,8 @@ class LSTM(Recurrent):
     >>> params = layer.init(rx.get_backend("numpy"), seed=0)
     >>> len(params), params[2].weight_ih.shape
     (4, (16, 8))
+    >>> rx.LSTM(3, 4, peepholes=True).init(rx.get_backend("numpy"), seed=0)[0].vectors.shape
+    (3, 4)
     """
 
     def __init__(
@@ -100,16 +168,48 @@ class LSTM(Recurrent):
         *,
         bias: bool | str = True,
         bidirectional: bool = False,
+        reverse: bool = False,
         dropout: float = 0.0,
         proj_size: int = 0,
+        activations: Sequence[Name] = lstm.USUAL,
+        peepholes: bool = False,
+        coupled: bool = False,
+        clip: float | None = None,
     ) -> None:
         super().__init__(
-            lstm.LSTM,
+            lstm.cell(activations, peepholes=peepholes, coupled=coupled, clip=clip),
             input_size,
             hidden_size,
             num_layers,
             bias=bias,
             bidirectional=bidirectional,
+            reverse=reverse,
             dropout=dropout,
             proj_size=proj_size,
         )
+
+    @property
+    def activations(self) -> tuple[Name, ...]:
+        """Those of the gates, of the candidate and of the output."""
+        formula = _formula(self)
+        return formula.gate.spec, formula.candidate.spec, formula.output.spec
+
+    @property
+    def peepholes(self) -> bool:
+        """Whether the gates see the memory."""
+        return _formula(self).peepholes  # type: ignore[no-any-return]
+
+    @property
+    def coupled(self) -> bool:
+        """Whether f is 1 - i."""
+        return _formula(self).coupled  # type: ignore[no-any-return]
+
+    @property
+    def clip(self) -> float | None:
+        """What the activations' inputs are held within."""
+        return _formula(self).gate.clip  # type: ignore[no-any-return]
+
+
+def _formula(layer: Recurrent) -> Any:
+    """Return the formula of the layer's last pair, which knows all options."""
+    return layer.cell.pairs[-1].forward.__self__  # type: ignore[attr-defined]

@@ -39,6 +39,8 @@ class Recurrent(Layer):
         Two bias vectors in every layer and direction, as PyTorch has them; only `bias_ih`; none.
     bidirectional : bool
         y then holds both directions' outputs side by side.
+    reverse : bool
+        Whether the one direction runs against time, from each sequence's end.
     dropout : float
         Rate at which the outputs of every layer but the last are dropped, while training.
     proj_size : int
@@ -57,6 +59,7 @@ class Recurrent(Layer):
     _: KW_ONLY
     bias: bool | str = True
     bidirectional: bool = False
+    reverse: bool = False
     dropout: float = 0.0
     proj_size: int = 0
 
@@ -70,9 +73,11 @@ class Recurrent(Layer):
             object.__setattr__(self, name, checks.integer(name, getattr(self, name)))
         bias = checks.one_of("bias", self.bias, (True, "input", False))
         object.__setattr__(self, "bias", bias if isinstance(bias, str) else bool(bias))
-        object.__setattr__(
-            self, "bidirectional", bool(checks.one_of("bidirectional", self.bidirectional, (True, False)))
-        )
+        for name in ("bidirectional", "reverse"):
+            object.__setattr__(self, name, bool(checks.one_of(name, getattr(self, name), (True, False))))
+        if self.bidirectional and self.reverse:
+            msg = "`reverse` must be False where `bidirectional` is True, which runs both ways; got True."
+            raise ValueError(msg)
         object.__setattr__(self, "dropout", checks.number("dropout", self.dropout, high=1.0))
         proj_size = checks.integer("proj_size", self.proj_size, 0, self.hidden_size - 1)
         if proj_size and not self.cell.projectable:
@@ -84,6 +89,11 @@ class Recurrent(Layer):
     def directions(self) -> int:
         """1, or 2 where bidirectional."""
         return 2 if self.bidirectional else 1
+
+    @property
+    def _ways(self) -> tuple[bool, ...]:
+        """Of each direction, whether it runs against time."""
+        return (False, True) if self.bidirectional else (self.reverse,)
 
     @property
     def output_size(self) -> int:
@@ -110,11 +120,12 @@ class Recurrent(Layer):
         if signal is not None and (signal.kind != "steps" or signal.size not in (None, self.input_size)):
             msg = f"{self!r} takes steps of {self.input_size} features; what comes in is {signal}."
             raise ValueError(msg)
-        return self, Signal("steps", self.output_size, self.output_size // 2 if self.bidirectional else 0)
+        size = self.output_size
+        return self, Signal("steps", size, size // self.directions if self._ways[-1] else 0)
 
     def spec(self) -> Tree:
         """Return one Params of shapes for every layer and direction."""
-        H, P, gates = self.hidden_size, self.proj_size, self.cell.gates
+        H, P, gates, vectors = self.hidden_size, self.proj_size, self.cell.gates, self.cell.vectors
         rows, out = H * len(gates), P or H
 
         def one(size: int) -> Params:
@@ -127,6 +138,7 @@ class Recurrent(Layer):
                 spec("bias_ih", rows) if self.bias else None,
                 spec("bias_hh", rows) if self.bias is True else None,
                 spec("weight_hr", P, H) if P else None,
+                spec("vectors", len(vectors), H) if vectors else None,
             )
 
         sizes = [self.input_size] + [self.output_size] * (self.num_layers - 1)
@@ -158,12 +170,12 @@ class Recurrent(Layer):
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
             outputs = []
-            for reverse in range(self.directions):
+            for reverse in self._ways:
                 i = len(runs)
                 run = None if memory is None else memory.get(id(params[i]))
                 if run is None or run.params is not params[i] or run.T != T or run.B != B:
                     new = {"dtype": x.dtype, "device": x.device}
-                    run = Run(self.cell, params[i], T, B, **new, reverse=bool(reverse), xp=xp)
+                    run = Run(self.cell, params[i], T, B, **new, reverse=reverse, xp=xp)
                     if memory is not None:
                         memory[id(params[i])] = run
                 s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
@@ -204,15 +216,15 @@ class Recurrent(Layer):
                 d_flow = _blank(self._drop(d_flow, kept.masks[layer], xp=xp), kept.valid, xp=xp)
             size = self.output_size // dirs
             d_input: Any = None
-            for reverse in range(dirs):
-                i = layer * dirs + reverse
+            for way in range(dirs):
+                i = layer * dirs + way
                 d_h = d_flow
                 if dirs > 1 and d_flow is not None:
-                    d_h = d_flow[:, reverse * size : (reverse + 1) * size, :]
+                    d_h = d_flow[:, way * size : (way + 1) * size, :]
                 run, need = kept.runs[i], need_d_x or layer > 0
                 d_s_T = run.zeros if d_state_T is None else [field[i, ...].T for field in d_state_T]
                 if d_last is not None and layer == self.num_layers - 1:
-                    part = d_last[:, reverse * size : (reverse + 1) * size].T
+                    part = d_last[:, way * size : (way + 1) * size].T
                     d_s_T = [part if d_state_T is None else d_s_T[0] + part, *d_s_T[1:]]
                 d_params[i], d_x, d_starts[i] = run.backward(d_h, d_s_T, kept.valid, need)
                 d_input = d_x if d_input is None or d_x is None else d_input + d_x
