@@ -219,6 +219,16 @@ def test_params_of_another_layer_are_refused() -> None:
             r"`layer` must be one that PyTorch has too; got the cell 'gru_reset_before'\. .*reset=\"after\"",
         ),
         (
+            rx.LSTM(3, 4, peepholes=True),
+            ValueError,
+            r"got the cell 'lstm\(peepholes=True\)'\. It knows RNN, GRU and LSTM\.",
+        ),
+        (
+            rx.LSTM(3, 4, reverse=True),
+            ValueError,
+            r"none runs against time alone; got LSTM\(3, 4, reverse=True\)\.",
+        ),
+        (
             rx.Recurrent(lstm.LSTM._replace(name="mine"), 3, 4),
             ValueError,
             r"got the cell 'mine'\. It knows RNN, GRU and LSTM\.",

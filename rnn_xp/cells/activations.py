@@ -36,6 +36,11 @@ class Activation(NamedTuple):
     constants: tuple[float, ...] = ()
     clip: float | None = None
 
+    @property
+    def function(self) -> Any:
+        """What gives y from x, as directly as can be: it is called for every gate of every step."""
+        return self if self.constants or self.clip is not None else self.forward
+
     def __call__(self, x: Array, *, xp: Namespace) -> Array:
         """Return y."""
         if self.clip is not None:
@@ -55,11 +60,17 @@ def inside(clip: float | None, x: Sequence[Array], *, xp: Namespace) -> tuple[Ar
     return () if clip is None else tuple(xp.astype(xp.abs(each) < clip, each.dtype) for each in x)
 
 
-def slopes(activations: Sequence[Activation], kept: Sequence[Array], *, xp: Namespace) -> list[Array]:
-    """Return dy/dx of each activation from its y, the first in `kept`; then comes what `inside` gave."""
-    result = [each.slope(y, *each.constants, xp=xp) for each, y in zip(activations, kept, strict=False)]
-    through = kept[len(result) :]
-    return [slope * one for slope, one in zip(result, through, strict=True)] if through else result
+def slopes(
+    activations: Sequence[Activation], kept: Sequence[Array], *, xp: Namespace
+) -> Callable[[int], Array]:
+    """Return ``slope(k)``, dy/dx of the k-th activation by its y, kept[k]; what `inside` gave comes after."""
+
+    def slope(k: int) -> Array:
+        dy_dx = activations[k].slope(kept[k], *activations[k].constants, xp=xp)
+        return dy_dx if activations[k].clip is None else dy_dx * kept[n + k]
+
+    n = len(activations)
+    return slope
 
 
 def tanh(x: Array, *, xp: Namespace) -> Array:

@@ -7,8 +7,9 @@ activations, `gate` stands for the sigmoid of r and z, `candidate` for the tanh 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rnn_xp import checks
@@ -26,14 +27,19 @@ class Reset(Formula):
 
     gate: Activation
 
+    @cached_property
+    def function(self) -> Any:
+        """The gate's."""
+        return self.gate.function
+
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[Array, Planes]:
         """Return the operand r h_prev."""
-        r = self.gate(a[0], xp=xp)
+        r = self.function(a[0], xp=xp)
         return r * s_prev.h, (r, *inside(self.gate.clip, a, xp=xp))
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG002
         """Return the derivatives of the operand by a_r and h_prev."""
-        return s_prev.h * slopes((self.gate,), kept, xp=xp)[0], kept[0]
+        return s_prev.h * slopes((self.gate,), kept, xp=xp)(0), kept[0]
 
     def backward(self, d_operand: Array, planes: Planes) -> tuple[Planes, tuple[Array]]:
         """Return the gradients of a_r, and of h_prev through r h_prev."""
@@ -47,16 +53,22 @@ class Update(Formula):
     gate: Activation
     candidate: Activation
 
+    @cached_property
+    def functions(self) -> tuple[Callable[..., Array], ...]:
+        """Those of the gates and of the candidate."""
+        return self.gate.function, self.candidate.function
+
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:
         """Return h = (1 - z) n + z h_prev."""
-        z, n = self.gate(a[0], xp=xp), self.candidate(a[1], xp=xp)
+        gate, candidate = self.functions
+        z, n = gate(a[0], xp=xp), candidate(a[1], xp=xp)
         return State(n + z * (s_prev.h - n)), (z, n, *inside(self.gate.clip, a, xp=xp))
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG002
         """Return the derivatives of h by a_z, a_n and h_prev."""
         z, n = kept[:2]
-        z_a, n_a = slopes((self.gate, self.candidate), kept, xp=xp)
-        return (s_prev.h - n) * z_a, (1.0 - z) * n_a, z
+        slope = slopes((self.gate, self.candidate), kept, xp=xp)
+        return (s_prev.h - n) * slope(0), (1.0 - z) * slope(1), z
 
     def backward(self, d_s: State, planes: Sequence[Array]) -> tuple[Planes, tuple[Array]]:
         """Return the gradients of a_z and a_n, and of h_prev through z h_prev."""
@@ -71,15 +83,15 @@ class After(Update):
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:
         """Return h, with n's recurrent part p_n coming apart."""
         a_r, a_z, a_n, p_n = a
-        r = self.gate(a_r, xp=xp)
-        state, kept = super().forward((a_z, a_n + r * p_n), s_prev, xp=xp)
-        return state, (r, *kept[:2], p_n, *inside(self.gate.clip, (a_r,), xp=xp), *kept[2:])
+        r = self.functions[0](a_r, xp=xp)
+        state, (z, n, *through) = super().forward((a_z, a_n + r * p_n), s_prev, xp=xp)
+        return state, (r, z, n, p_n, *inside(self.gate.clip, (a_r,), xp=xp), *through)
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:
         """Return those of the update, and the derivatives of n's pre-activation by a_r and p_n."""
         r, z, n, p_n, *through = kept
         update = super().partials((z, n, *through[1:]), s_prev, s, xp=xp)
-        return (*update, p_n * slopes((self.gate,), (r, *through[:1]), xp=xp)[0], r)
+        return (*update, p_n * slopes((self.gate,), (r, *through[:1]), xp=xp)(0), r)
 
     def backward(self, d_s: State, planes: Sequence[Array]) -> tuple[Planes, tuple[Array]]:
         """Return the gradients of a_r, a_z, a_n and p_n, and of h_prev through z h_prev."""

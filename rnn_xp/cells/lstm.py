@@ -6,8 +6,9 @@ the gates are coupled, f = 1 - i, and there is no gate f (`input_forget` of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from rnn_xp import checks
@@ -36,42 +37,51 @@ class Memory(Formula):
     peepholes: bool = False
     coupled: bool = False
 
+    @cached_property
+    def functions(self) -> tuple[Callable[..., Array], ...]:
+        """Those of the gates, of the candidate and of the output."""
+        return self.gate.function, self.candidate.function, self.output.function
+
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:
         """Return c = f c_prev + i g and h = o output(c)."""
-        gate, c_prev = self.gate, s_prev.c
-        G = 3 if self.coupled else 4
-        a_i, *a_f, a_g, a_o = a[:G]
-        if self.peepholes:
-            p_i, *p_f, p_o = a[G:]
-            a_i = a_i + p_i * c_prev
-            a_f = [each + p * c_prev for each, p in zip(a_f, p_f, strict=True)]
-        i, g = gate(a_i, xp=xp), self.candidate(a_g, xp=xp)
-        f = gate(a_f[0], xp=xp) if a_f else 1.0 - i
+        gate, candidate, output = self.functions
+        c_prev = s_prev.c
+        if self.coupled:
+            a_i, a_g, a_o, *p = a
+        else:
+            a_i, a_f, a_g, a_o, *p = a
+        if p:
+            a_i = a_i + p[0] * c_prev
+            if not self.coupled:
+                a_f = a_f + p[1] * c_prev
+        i, g = gate(a_i, xp=xp), candidate(a_g, xp=xp)
+        f = 1.0 - i if self.coupled else gate(a_f, xp=xp)
         c = f * c_prev + i * g
-        if self.peepholes:
-            a_o = a_o + p_o * c
-        o, y = gate(a_o, xp=xp), self.output(c, xp=xp)
-        values = (i, f, g, o, y) if a_f else (i, g, o, y)
-        return State(o * y, c), values + inside(gate.clip, (a_i, *a_f, a_g, a_o, c), xp=xp)
+        if p:
+            a_o = a_o + p[-1] * c
+        o, y = gate(a_o, xp=xp), output(c, xp=xp)
+        kept: Planes = (i, g, o, y) if self.coupled else (i, f, g, o, y)
+        if self.gate.clip is not None:
+            x = (a_i, a_g, a_o) if self.coupled else (a_i, a_f, a_g, a_o)
+            kept = kept + inside(self.gate.clip, x, xp=xp)
+        return State(o * y, c), kept
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:
         """Return dh/dc, dh/da_o, dc/dc_prev and the derivatives of c by a_i, a_f, a_g; c_prev and c for p."""
         forget = () if self.coupled else (self.gate,)
-        functions = (self.gate, *forget, self.candidate, self.gate, self.output)
-        n = len(functions)
-        p = kept[len(kept) - n + 2 :] if self.peepholes else ()
-        kept = kept[: len(kept) - len(p)]
-        i, *f, g, o, y = kept[:n]
-        i_a, *f_a, g_a, o_a, y_c = slopes(functions, kept, xp=xp)
-        h_c, h_o = o * y_c, y * o_a
-        if f:
-            c_c, c_a = f[0], [g * i_a, s_prev.c * f_a[0], i * g_a]
+        slope = slopes((self.gate, *forget, self.candidate, self.gate, self.output), kept, xp=xp)
+        if self.coupled:
+            i, g, o, y = kept[:4]
+            c_c, c_a = 1.0 - i, ((g - s_prev.c) * slope(0), i * slope(1))
         else:
-            c_c, c_a = 1.0 - i, [(g - s_prev.c) * i_a, i * g_a]
-        if not p:
+            i, f, g, o, y = kept[:5]
+            c_c, c_a = f, (g * slope(0), s_prev.c * slope(1), i * slope(2))  # type: ignore[assignment]
+        n = len(c_a) + 2
+        h_c, h_o = o * slope(n - 1), y * slope(n - 2)
+        if not self.peepholes:
             return (h_c, h_o, c_c, *c_a)
-        *p_c, p_o = p
-        for d, each in zip(c_a, p_c, strict=False):
+        *p, p_o = kept[-len(c_a) :]
+        for d, each in zip(c_a, p, strict=False):
             c_c = c_c + d * each
         return (h_c + h_o * p_o, h_o, c_c, *c_a, s_prev.c, s.c)
 
@@ -81,9 +91,13 @@ class Memory(Formula):
             *planes, c_prev, c = planes  # type: ignore[assignment]
         h_c, h_o, c_c, *c_a = planes
         d_c = d_s.c + d_s.h * h_c
-        d_a = (*[d_c * each for each in c_a], d_s.h * h_o)
+        d_o = d_s.h * h_o
+        if self.coupled:
+            d_a: Planes = (d_c * c_a[0], d_c * c_a[1], d_o)
+        else:
+            d_a = (d_c * c_a[0], d_c * c_a[1], d_c * c_a[2], d_o)
         if self.peepholes:
-            d_a = (*d_a, *[d * c_prev for d in d_a[: len(c_a) - 1]], d_a[-1] * c)
+            d_a = (*d_a, *[d * c_prev for d in d_a[:-2]], d_o * c)
         return d_a, (None, d_c * c_c)
 
 
@@ -102,9 +116,11 @@ def cell(
         Of the gates i, f, o; of the candidate g; and of the output, between c and h.
     peepholes, coupled : bool
     clip : float, optional
-        The inputs of all activations are held within -clip .. clip.
+        The inputs of the gates' and the candidate's activations are held within -clip .. clip; c is not, as
+        in ONNX Runtime.
     """
     gate, candidate, output = resolve_all(activations, 3, clip)
+    output = output._replace(clip=None)
     checks.boolean("peepholes", peepholes)
     checks.boolean("coupled", coupled)
     formula = interned(Memory, gate, candidate, output, peepholes, coupled)
@@ -115,7 +131,7 @@ def cell(
         formula.partials,
         formula.backward,
         reads=gates,
-        keeps=keeps if clip is None else keeps + tuple(f"{name}_inside" for name in keeps),
+        keeps=keeps if clip is None else keeps + tuple(f"{name}_inside" for name in gates),
         vectors=tuple(f"p_{name}" for name in gates if name != "g") if peepholes else (),
     )
     specs = (gate.spec, candidate.spec, output.spec)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from rnn_xp.cells.activations import Activation, Name, inside, resolve, slopes
 from rnn_xp.cells.base import Cell, Formula, Pair, State, interned, titled
@@ -17,13 +19,19 @@ class Elman(Formula):
 
     f: Activation
 
+    @cached_property
+    def function(self) -> Any:
+        """The activation."""
+        return self.f.function
+
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG002
         """Return h = f(a)."""
-        return State(self.f(a[0], xp=xp)), inside(self.f.clip, a, xp=xp)
+        h = State(self.function(a[0], xp=xp))
+        return h, () if self.f.clip is None else inside(self.f.clip, a, xp=xp)
 
-    def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> list[Array]:  # noqa: ARG002
+    def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG002
         """Return dh/da."""
-        return slopes((self.f,), (s.h, *kept), xp=xp)
+        return (slopes((self.f,), (s.h, *kept), xp=xp)(0),)
 
     def backward(self, d_s: State, planes: Planes) -> tuple[Planes, tuple[None]]:
         """Return d_a = d_h dh/da."""

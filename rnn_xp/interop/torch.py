@@ -125,6 +125,9 @@ def _keys(layer: Layer) -> list[str]:
         way = 'It has GRU(..., reset="after").' if layer.cell == gru.BEFORE else "It knows RNN, GRU and LSTM."
         msg = f"`layer` must be one that PyTorch has too; got the cell {layer.cell.name!r}. {way}"
         raise ValueError(msg)
+    if layer.reverse:
+        msg = f"`layer` must be one that PyTorch has too: none runs against time alone; got {layer!r}."
+        raise ValueError(msg)
     keys = []
     for place, params in enumerate(layer.spec()):
         depth, reverse = divmod(place, layer.directions)

@@ -147,7 +147,7 @@ class LSTM(Recurrent):
     coupled : bool
         Whether f is 1 - i.
     clip : float, optional
-        The activations' inputs are held within -clip .. clip.
+        The inputs of the gates' and the candidate's activations are held within -clip .. clip; c is not.
 
     Examples
     --------
