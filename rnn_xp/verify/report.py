@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,12 +42,11 @@ class Finding(NamedTuple):
     detail: str = ""
 
     def __str__(self) -> str:
-        number = "" if self.value is None else f" {self.value:.3g}"
-        bound = "" if self.limit is None else f" (limit {self.limit:.3g})"
-        detail = f"; {self.detail}" if self.detail else ""
-        return (
-            f"{self.outcome}: {self.check}, {self.subject}:{number}{bound} {self.unit}".rstrip(" :") + detail
-        )
+        words = [f"{self.outcome}: {self.check}, {self.subject}"]
+        if self.value is not None:
+            limit = "" if self.limit is None else f" (limit {self.limit:.3g})"
+            words.append(f"{self.value:.3g}{limit} {self.unit}".rstrip())
+        return "; ".join([*words, self.detail] if self.detail else words)
 
 
 def measured(check: str, subject: str, value: float, limit: float, unit: str, detail: str = "") -> Finding:
@@ -95,9 +95,23 @@ class Report:
         return iter(self.findings)
 
     def __str__(self) -> str:
-        return "\n".join(
-            [f"{self.title}: {'passed' if self.passed else 'FAILED'}", *(f"  {f}" for f in self)]
-        )
+        """Write a line for each check, then every failure in full."""
+        outcome = PASSED if self.passed else FAILED.upper()
+        lines = [f"{self.title}: {outcome}", *(f"  {line}" for line in self.summary())]
+        return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
+
+    def summary(self) -> list[str]:
+        """Return a line for each check: how many findings, and the worst number."""
+        lines = []
+        for check in dict.fromkeys(finding.check for finding in self):
+            own = Report(check, tuple(finding for finding in self if finding.check == check))
+            counts = Counter(finding.outcome for finding in own)
+            told = ", ".join(f"{counts[each]} {each}" for each in (PASSED, FAILED, SKIPPED) if counts[each])
+            if any(finding.value is not None and finding.limit is not None for finding in own):
+                worst = own.worst
+                told += f"; worst {worst.value:.2g} of {worst.limit:.2g} {worst.unit}".rstrip()
+            lines.append(f"{check}: {told}")
+        return lines
 
     def require(self) -> Report:
         """Return the report, or raise a `VerificationError` that says what failed."""
