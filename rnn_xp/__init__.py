@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
     from rnn_xp import layers as layers
     from rnn_xp import metrics as metrics
     from rnn_xp import schedules as schedules
+    from rnn_xp import verify as verify
     from rnn_xp.backend import Backend as Backend
     from rnn_xp.backend import BackendError as BackendError
     from rnn_xp.backend import get_backend as get_backend
@@ -47,7 +48,7 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
 
 __version__ = "0.1.0"
 
-_PARTS = ("data", "initializers", "interop", "layers", "metrics", "schedules")
+_PARTS = ("data", "initializers", "interop", "layers", "metrics", "schedules", "verify")
 _NAMES = {
     "backend": "Backend BackendError get_backend",
     "cells": "Cell Pair State",

@@ -17,7 +17,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # A part is a file, or a package with all its files. It imports from the rows above its own, and its files one
 # another, without a circle. The top, `rnn_xp` itself, is there for what users touch first.
 ROWS = [
-    {"typing"},
+    {"typing", "table"},
     {"checks"},
     {"backend", "tree", "random"},
     {"initializers"},

@@ -1,11 +1,13 @@
 """Backends: what they convert and refuse, how they are chosen, and what is said where one cannot be had."""
 
+import dataclasses
 import logging
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata, util
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -367,6 +369,13 @@ def test_libraries_with_writable_views_pass(backend: Backend) -> None:
     check_writable_views(backend.xp, backend.device)
 
 
+def test_hardware_is_the_processor() -> None:
+    info = Path("/proc/cpuinfo")
+    known = info.read_text(encoding="utf-8") if info.is_file() else ""
+    name = get_backend("numpy").hardware
+    assert f": {name}\n" in known if "model name" in known else name
+
+
 # --- CuPy, played by stand-ins
 
 
@@ -393,7 +402,7 @@ def with_cupy(
     done = SimpleNamespace(used=[], synchronized=0)
 
     def device(index: int | None) -> Any:
-        return SimpleNamespace(use=lambda: done.used.append(index))
+        return SimpleNamespace(use=lambda: done.used.append(index), id=index or 0)
 
     def synchronize() -> None:
         done.synchronized += 1
@@ -403,7 +412,10 @@ def with_cupy(
     cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
         Device=device,
         get_current_stream=lambda: SimpleNamespace(synchronize=synchronize),
-        runtime=SimpleNamespace(getDeviceCount=devices),
+        runtime=SimpleNamespace(
+            getDeviceCount=devices,
+            getDeviceProperties=lambda index: {"name": f"NVIDIA H{index}00".encode()},
+        ),
     )
     compat = ModuleType("array_api_compat.cupy")
     compat.float32, compat.float64 = np.float32, np.float64  # type: ignore[attr-defined]
@@ -430,6 +442,7 @@ def test_cupy_makes_its_device_the_current_one(
     backend.synchronize()
     assert done.synchronized == 1
     assert available()["cupy"] == f"available (14.2.0, {backend.device})"
+    assert dataclasses.replace(backend, device=SimpleNamespace(id=1)).hardware == "NVIDIA H100"
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:", "cuda:-1", "cpu"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnn_xp as rx
-from rnn_xp.cli import main, program
+from rnn_xp.cli import main
 
 X, Y = np.ones((4, 3, 2)), np.array(["a", "b", "a", "b"])
 
@@ -321,7 +321,7 @@ def test_interrupted_before_the_training(fails, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(program.COMMANDS, "doctor", interrupted)
+    monkeypatch.setattr("rnn_xp.cli.doctor.doctor", interrupted)
     assert fails("doctor") == (130, "interrupted.")
 
 
@@ -334,7 +334,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def wrong(_):
         raise KeyError("a bug")
 
-    monkeypatch.setitem(program.COMMANDS, "doctor", wrong)
+    monkeypatch.setattr("rnn_xp.cli.doctor.doctor", wrong)
     with pytest.raises(KeyError):
         main(["doctor"])
 

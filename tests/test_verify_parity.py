@@ -12,7 +12,7 @@ from support import PORTABLE, open_backend
 
 import rnn_xp as rx
 from rnn_xp.backend import Backend
-from rnn_xp.verify.parity import parity
+from rnn_xp.verify.backends import parity
 
 LAYERS = [
     rx.RNN(2, 3, 2, bidirectional=True, dropout=0.3),

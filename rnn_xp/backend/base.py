@@ -103,6 +103,29 @@ class Backend:
             self._check_own("array", array)
         return to_numpy(array)
 
+    @property
+    def hardware(self) -> str:
+        """The name of what computes: the GPU's, else the processor's.
+
+        Examples
+        --------
+        >>> import rnn_xp as rx
+        >>> bool(rx.get_backend("numpy").hardware)
+        True
+        """
+        if self.name == "cupy":
+            runtime = importlib.import_module("cupy").cuda.runtime
+            return str(runtime.getDeviceProperties(self.device.id)["name"].decode())
+        if self.name == "torch" and self.device.type == "cuda":
+            return str(self.xp.cuda.get_device_name(self.device))
+        import platform  # here: few ask, and everybody would pay
+        from pathlib import Path
+
+        info = Path("/proc/cpuinfo")  # where there is one, platform does not know
+        lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return models[0] if models else platform.processor() or platform.machine()
+
     def synchronize(self) -> None:
         """Wait until the device has finished what it was given."""
         if self.name == "cupy":

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from rnn_xp import __version__, checks
 from rnn_xp.cli.errors import UsageError
-from rnn_xp.cli.output import table
 from rnn_xp.cli.settings import LR, OPTIMIZERS, TASKS, chosen
 from rnn_xp.initializers import INITIALIZERS
 from rnn_xp.model import LOSSES
+from rnn_xp.table import table
 
 BACKENDS = ("auto", "numpy", "cupy", "array_api_strict", "torch")
 
@@ -57,6 +57,7 @@ def build_parser() -> Parser:
     _evaluate(command("evaluate", "Score a trained model: on --data, or on its task's own test data."))
     _predict(command("predict", "Write what a trained model predicts for every sequence, as CSV."))
     _generate(command("generate", "Let a trained language model write."))
+    _verify(command("verify", "Check every number that can be checked here, and write a certificate."))
     _doctor(command("doctor", "Show what is installed, and check gradients against central differences."))
     return parser
 
@@ -161,6 +162,22 @@ def _generate(parser: Parser) -> None:
     )
     parser.add_argument("--seed", metavar="SEED", type=_whole("seed", 0), default=0, help="0")
     _backend(parser)
+
+
+def _verify(parser: Parser) -> None:
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=_whole("count"),
+        default=2000,
+        help="random configurations against 50 digits (2000)",
+    )
+    parser.add_argument("--seed", metavar="SEED", type=_whole("seed", 0, 2**32 - 1), default=0, help="0")
+    parser.add_argument(
+        "--out", metavar="FILE", type=_path, default="certificate.json", help="certificate.json, and a .txt"
+    )
+    _backend(parser)
+    _json(parser)
 
 
 def _doctor(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, TextIO
 
@@ -50,28 +50,6 @@ class Output:
 def json_line(record: Mapping[str, Any]) -> str:
     """Write a record as one line of strict JSON, which knows no infinity: it becomes null."""
     return json.dumps(_strict(record), ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Write rows under a header: the first column to the left, numbers to the right.
-
-    Examples
-    --------
-    >>> for line in table(["class", "recall"], [["a", 0.5], ["long", 1.0]]).splitlines():
-    ...     print(line)
-    class  recall
-    a       0.500
-    long    1.000
-    """
-    cells = [
-        [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in (header, *rows)
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for first, *rest in cells:
-        aligned = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
-    return "\n".join(lines)
 
 
 def _strict(value: Any) -> Any:

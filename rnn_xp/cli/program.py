@@ -7,16 +7,21 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TextIO
 
 from rnn_xp.cli.arguments import build_parser
-from rnn_xp.cli.doctor import doctor
 from rnn_xp.cli.errors import DONE, FAILED, KNOWN, PIPE_CLOSED, told
-from rnn_xp.cli.generate import generate
-from rnn_xp.cli.train import train
-from rnn_xp.cli.use import evaluate, predict
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "generate": generate, "doctor": doctor}
+COMMANDS = {
+    "train": "train",
+    "evaluate": "use",
+    "predict": "use",
+    "generate": "generate",
+    "verify": "verify",
+    "doctor": "doctor",
+}
+"""The commands, each a function of that name, and the file that it loads from when it is asked for."""
 
 UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EFBIG)
 """Of an error without a file's name: standard output could not be written to."""
@@ -51,7 +56,9 @@ def _command(argv: Sequence[str] | None) -> int:
         given = vars(build_parser().parse_args(argv))
     except SystemExit:  # after --help and --version; errors are UsageError
         return DONE
-    return COMMANDS[given.pop("command")](given)
+    name = given.pop("command")
+    code: int = getattr(import_module(f"rnn_xp.cli.{COMMANDS[name]}"), name)(given)
+    return code
 
 
 def _drop(stream: TextIO) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import rnn_xp as rx
 from rnn_xp import metrics
 from rnn_xp.cli import language
-from rnn_xp.cli.output import table
 from rnn_xp.cli.runs import About
 from rnn_xp.data import Dataset, valid_steps
+from rnn_xp.table import table
 from rnn_xp.typing import Tree
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -46,20 +47,20 @@ def random_bits(backend: str | Backend = "numpy") -> Report:
     backend = get_backend(backend)
     findings = []
     for counter, key, expected in KNOWN:
-        words = philox(tuple(_own(backend, [word]) for word in counter), key)  # type: ignore[arg-type]
-        came = tuple(int(backend.to_numpy(word)[0]) for word in words)
+        a, b, c, d = (_own(backend, [word]) for word in counter)
+        came = tuple(int(backend.to_numpy(word)[0]) for word in philox((a, b, c, d), key))
         told = "" if came == expected else f"got {came}, not {expected}"
         findings.append(_equal("known answer", f"counter {counter[0]:#010x}...", told))
     n = _own(backend, np.arange(COUNTERS))
     zero = _own(backend, [0])
-    words = [backend.to_numpy(word) for word in philox((n, zero, zero, zero), (0, 0))]
-    digest = hashlib.sha256(np.stack(words, axis=1).astype("<u4").tobytes()).hexdigest()
+    million = [backend.to_numpy(word) for word in philox((n, zero, zero, zero), (0, 0))]
+    digest = hashlib.sha256(np.stack(million, axis=1).astype("<u4").tobytes()).hexdigest()
     told = "" if digest == SHA256 else f"got {digest}, not {SHA256}"
     findings.append(_equal("SHA-256", f"{4 * COUNTERS} words", told))
     return Report(f"random bits on {backend.name} ({backend.device})", tuple(findings))
 
 
-def _own(backend: Backend, words: object) -> object:
+def _own(backend: Backend, words: Any) -> Any:
     """Return words as an int64 array of the backend."""
     return backend.asarray(np.asarray(words, dtype=np.int64))
 

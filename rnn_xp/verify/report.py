@@ -83,13 +83,17 @@ class Report:
         return tuple(finding for finding in self.findings if finding.outcome == FAILED)
 
     @property
+    def measured(self) -> tuple[Finding, ...]:
+        """The findings that are a number and its limit."""
+        return tuple(each for each in self if each.value is not None and each.limit is not None)
+
+    @property
     def worst(self) -> Finding:
         """The finding nearest to, or farthest above, its limit."""
-        ratios = [f for f in self.findings if f.value is not None and f.limit is not None]
-        if not ratios:
+        if not self.measured:
             msg = f"{self.title}: nothing was measured."
             raise ValueError(msg)
-        return max(ratios, key=_ratio)
+        return max(self.measured, key=_ratio)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -100,17 +104,25 @@ class Report:
         lines = [f"{self.title}: {outcome}", *(f"  {line}" for line in self.summary())]
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 
+    def by_check(self) -> list[Report]:
+        """Return a report for each kind of check."""
+        kinds = dict.fromkeys(finding.check for finding in self)
+        return [Report(kind, tuple(each for each in self if each.check == kind)) for kind in kinds]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many findings had which outcome."""
+        found = Counter(finding.outcome for finding in self)
+        return {outcome: found[outcome] for outcome in (PASSED, FAILED, SKIPPED) if found[outcome]}
+
     def summary(self) -> list[str]:
         """Return a line for each check: how many findings, and the worst number."""
         lines = []
-        for check in dict.fromkeys(finding.check for finding in self):
-            own = Report(check, tuple(finding for finding in self if finding.check == check))
-            counts = Counter(finding.outcome for finding in own)
-            told = ", ".join(f"{counts[each]} {each}" for each in (PASSED, FAILED, SKIPPED) if counts[each])
-            if any(finding.value is not None and finding.limit is not None for finding in own):
+        for own in self.by_check():
+            told = ", ".join(f"{count} {outcome}" for outcome, count in own.counts().items())
+            if own.measured:
                 worst = own.worst
                 told += f"; worst {worst.value:.2g} of {worst.limit:.2g} {worst.unit}".rstrip()
-            lines.append(f"{check}: {told}")
+            lines.append(f"{own.title}: {told}")
         return lines
 
     def require(self) -> Report:
@@ -127,6 +139,15 @@ class Report:
             "passed": self.passed,
             "findings": [finding._asdict() for finding in self.findings],
         }
+
+    def digest(self) -> dict[str, Any]:
+        """Return, as JSON values, a summary of each check, and every failure in full."""
+        kinds = [
+            {"check": own.title, **own.counts(), "worst": own.worst._asdict() if own.measured else None}
+            for own in self.by_check()
+        ]
+        failures = [finding._asdict() for finding in self.failures]
+        return {"title": self.title, "passed": self.passed, "checks": kinds, "failures": failures}
 
 
 def joined(title: str, reports: Iterable[Report]) -> Report:

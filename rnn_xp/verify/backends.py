@@ -79,12 +79,11 @@ def parity(
     given = problem(layer, params, x, None, lengths, rng, generator).rounded(dtype)
     names = f"{pair[0].name} ({pair[0].device}) and {pair[1].name} ({pair[1].device})"
     limit = LIMIT * math.sqrt(max(1, given.steps))
-    findings = _compare(
-        "forward and backward", *[_answers(layer, given, each) for each in pair], limit, dtype
-    )
+    one, two = (_answers(layer, given, each) for each in pair)
+    findings = _compare("forward and backward", one, two, limit, dtype)
     if steps:
-        trainings = [_training(layer, given, each, steps, seed) for each in pair]
-        findings += _compare(f"{steps} training steps", *trainings, limit * math.sqrt(steps), dtype)
+        one, two = (_training(layer, given, each, steps, seed) for each in pair)
+        findings += _compare(f"{steps} training steps", one, two, limit * math.sqrt(steps), dtype)
     return Report(f"parity of {layer!r} on {names}, {dtype}", tuple(findings))
 
 
@@ -108,7 +107,7 @@ def _training(layer: Layer, given: Problem, backend: Backend, steps: int, seed: 
     T = max(1, given.steps)
     x = given.x
     if given.tokens:
-        X = rng.integers(0, int(x.max(initial=0)) + 1, (SEQUENCES, T))
+        X: Any = rng.integers(0, int(x.max(initial=0)) + 1, (SEQUENCES, T))
     else:
         X = rng.standard_normal((SEQUENCES, T, x.shape[-1]))
     lengths = rng.integers(1, T + 1, SEQUENCES)

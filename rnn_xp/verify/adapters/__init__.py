@@ -1,0 +1,1 @@
+"""Networks of whatever library, as the property suite calls them."""
