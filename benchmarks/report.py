@@ -58,15 +58,73 @@ def import_cost(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def certificate(record: dict[str, Any]) -> list[str]:
+    """What `rnn-xp verify` found: the worst errors in eps, by family."""
+    sides = ["float64 forward", "float64 gradient", "float32 forward", "float32 gradient"]
+    lines = [
+        "| worst error in eps | configurations | " + " | ".join(sides) + " |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in record["rounding"]:
+        lines.append(
+            f"| {row['family']} | {row['configurations']} | "
+            + " | ".join(f"{row[s]:.1f}" for s in sides)
+            + " |"
+        )
+    worst = max(record["rounding"], key=lambda row: row["float64 gradient"])
+    (rounding,) = [report for report in record["reports"] if report["title"].startswith("rounding")]
+    usual = next(
+        each for each in rounding["checks"] if each["check"].startswith("default initialisation, float64")
+    )
+    passed = sum(each.get("passed", 0) for report in record["reports"] for each in report["checks"])
+    count = sum(row["configurations"] for row in record["rounding"])
+    return [
+        f"`rnn-xp verify`: {passed:,} findings passed, none failed. The worst float64 gradient of {count:,} random "
+        f"configurations is {worst['float64 gradient']:.1f} eps from the truth; at default initialisation no error is above "
+        f"{usual['worst']['value']:.1f} sqrt(T) eps.",
+        "",
+        *lines,
+    ]
+
+
+def properties(record: dict[str, Any]) -> list[str]:
+    """What the property suite found elsewhere."""
+    lines = ["| library | networks | what the suite found |", "|---|---|---|"]
+    for library, subjects in record["subjects"].items():
+        found = {}
+        for name, subject in subjects.items():
+            for failure in subject["failed"]:
+                if not failure["reading"].startswith("The same"):
+                    found.setdefault(failure["reading"], []).append(
+                        name.removeprefix(f"{library}").strip(" .")
+                    )
+        told = []
+        for reading, names in found.items():
+            own = list(dict.fromkeys(names))
+            told.append(f"{'all' if len(own) == len(subjects) else '; '.join(own)}: {reading}")
+        version = record["versions"].get(library)
+        lines.append(f"| {library} {version} | {len(subjects)} | {'<br>'.join(told) or 'nothing'} |")
+    return lines
+
+
 def source(record: dict[str, Any], name: str) -> list[str]:
     """Say where the numbers come from."""
+    if name == "certificate":
+        used = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+        return ["", f"<sub>`rnn-xp verify`, {record['date'][:10]}, {record['hardware']}, {used}.</sub>"]
     machine, versions = record["machine"], record["versions"]
     used = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
     made = f"{record['date'][:10]}, {machine['cpu']} with {machine['cores']} cores, {used}"
     return ["", f"<sub>`benchmarks/{name}.py`, {made}.</sub>"]
 
 
-TABLES = {"tasks": tasks, "tutorial": tutorial, "import_cost": import_cost}
+TABLES = {
+    "tasks": tasks,
+    "certificate": certificate,
+    "properties": properties,
+    "tutorial": tutorial,
+    "import_cost": import_cost,
+}
 
 
 def filled(text: str) -> str:

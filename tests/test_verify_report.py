@@ -71,7 +71,7 @@ def test_words() -> None:
         "both: FAILED",
         "  gradient: 1 passed, 1 failed; worst 0.002 of 1e-07 relative",
         "  rounding: 1 passed; worst 90 of 1e+02 eps",
-        "  causality: 1 not applicable",
+        "  causality: 1 not applicable (y has no time axis)",
         "  failed: gradient, weight; 0.002 (limit 1e-07) relative",
     ]
     assert str(GOOD) == "passed: gradient, x; 1e-09 (limit 1e-07) relative; worst element [0]"
@@ -84,3 +84,17 @@ def test_json() -> None:
     assert told["passed"] is True
     assert told["findings"][1] == ABSENT._asdict()
     assert list(Report("checks", (GOOD, ABSENT))) == [GOOD, ABSENT]
+
+
+def test_json_is_strict_where_numbers_are_not_finite() -> None:
+    lost, beyond = (measured("a", "b", value, 1.0, "eps") for value in (math.nan, math.inf))
+    report = Report("checks", (GOOD, lost, beyond, ABSENT))
+    told = json.loads(json.dumps(report.json(), allow_nan=False))
+    assert [finding["value"] for finding in told["findings"]] == [1e-9, "nan", "inf", None]
+    digest = json.loads(json.dumps(report.digest(), allow_nan=False))
+    assert [each["value"] for each in digest["failures"]] == ["nan", "inf"]
+    assert digest["checks"] == [
+        {"check": "gradient", "passed": 1, "worst": {**GOOD._asdict()}},
+        {"check": "a", "failed": 2, "worst": {**lost._asdict(), "value": "nan"}},
+        {"check": "causality", "not applicable": 1, "worst": None},
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -122,6 +123,9 @@ class Report:
             if own.measured:
                 worst = own.worst
                 told += f"; worst {worst.value:.2g} of {worst.limit:.2g} {worst.unit}".rstrip()
+            reasons = dict.fromkeys(finding.detail for finding in own if finding.outcome == SKIPPED)
+            if reasons:
+                told += f" ({'; '.join(reasons)})"
             lines.append(f"{own.title}: {told}")
         return lines
 
@@ -137,22 +141,29 @@ class Report:
         return {
             "title": self.title,
             "passed": self.passed,
-            "findings": [finding._asdict() for finding in self.findings],
+            "findings": [_json(finding) for finding in self],
         }
 
     def digest(self) -> dict[str, Any]:
         """Return, as JSON values, a summary of each check, and every failure in full."""
         kinds = [
-            {"check": own.title, **own.counts(), "worst": own.worst._asdict() if own.measured else None}
+            {"check": own.title, **own.counts(), "worst": _json(own.worst) if own.measured else None}
             for own in self.by_check()
         ]
-        failures = [finding._asdict() for finding in self.failures]
+        failures = [_json(finding) for finding in self.failures]
         return {"title": self.title, "passed": self.passed, "checks": kinds, "failures": failures}
 
 
 def joined(title: str, reports: Iterable[Report]) -> Report:
     """Return several reports as one."""
     return Report(title, tuple(finding for report in reports for finding in report))
+
+
+def _json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON values, which know no NaN and no infinity: they are written out."""
+    value = finding.value
+    told = value if value is None or math.isfinite(value) else str(value)
+    return {**finding._asdict(), "value": told}
 
 
 def _ratio(finding: Finding) -> float:
