@@ -1,5 +1,5 @@
 # make train: set up .venv and run the main job.    make test: set up what tests need and run them.
-.PHONY: train test test-aeon lint types wheel clean
+.PHONY: train test test-aeon mutation lint types wheel clean
 
 PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
@@ -13,6 +13,10 @@ test: .venv/test
 
 test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon
+
+mutation: .venv/test
+	$(RUN) pip install $(PIP_FLAGS) torch==2.13.0
+	.venv/bin/python tests/mutation/run.py
 
 lint: .venv/dev
 	$(RUN) ruff check .

@@ -79,9 +79,9 @@ def certificate(record: dict[str, Any]) -> list[str]:
     passed = sum(each.get("passed", 0) for report in record["reports"] for each in report["checks"])
     count = sum(row["configurations"] for row in record["rounding"])
     return [
-        f"`rnn-xp verify`: {passed:,} findings passed, none failed. The worst float64 gradient of {count:,} random "
-        f"configurations is {worst['float64 gradient']:.1f} eps from the truth; at default initialisation no error is above "
-        f"{usual['worst']['value']:.1f} sqrt(T) eps.",
+        f"`rnn-xp verify`: {passed:,} findings passed, none failed. The worst float64 gradient of {count:,} "
+        f"configurations is {worst['float64 gradient']:.1f} eps from the truth; at default initialisation "
+        f"no error is above {usual['worst']['value']:.1f} sqrt(T) eps.",
         "",
         *lines,
     ]

@@ -11,6 +11,7 @@ from support import ACROSS, EXACT, assert_close
 
 from rnn_xp import functional
 from rnn_xp.backend import Backend
+from rnn_xp.cells.activations import ACTIVATIONS, inside, resolve, slopes
 from rnn_xp.model import LOSSES
 
 
@@ -102,3 +103,57 @@ def test_probabilities_belong_to_the_losses() -> None:
     assert [name for name in LOSSES if LOSSES[name].classes] == ["cross_entropy"]
     assert LOSSES["squared_error"].activation is None
     assert LOSSES["huber"].activation is None
+
+
+ACTIVATED = {  # a formula, and its usual constants
+    "sigmoid": (lambda x: 1 / (1 + math.exp(-x)), ()),
+    "tanh": (math.tanh, ()),
+    "relu": (lambda x: max(x, 0.0), ()),
+    "affine": (lambda x, alpha, beta: alpha * x + beta, (1.0, 0.0)),
+    "leaky_relu": (lambda x, alpha: x if x > 0 else alpha * x, (0.01,)),
+    "thresholded_relu": (lambda x, alpha: x if x > alpha else 0.0, (1.0,)),
+    "scaled_tanh": (lambda x, alpha, beta: alpha * math.tanh(beta * x), (1.0, 1.0)),
+    "hard_sigmoid": (lambda x, alpha, beta: max(0.0, min(1.0, alpha * x + beta)), (0.2, 0.5)),
+    "elu": (lambda x, alpha: x if x > 0 else alpha * math.expm1(x), (1.0,)),
+    "softsign": (lambda x: x / (1 + abs(x)), ()),
+    "softplus": (lambda x: math.log1p(math.exp(x)), ()),
+}
+
+
+@pytest.mark.parametrize("clip", [None, 1.75])
+@pytest.mark.parametrize("given", [0, 1, 2])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_in_closed_form(name: str, given: int, clip: float | None, backend: Backend) -> None:
+    """With the first constants given and the others as usual."""
+    formula, usual = ACTIVATED[name]
+    own = (0.75, 1.5)[: min(given, len(usual))]
+    constants = (*own, *usual[len(own) :])
+    activation = resolve("activation", (name, *own), clip)
+    values = [-30.0, -2.5, -1.5, -0.5, 0.0, 0.5, 0.875, 1.25, 1.875, 3.0, 30.0]
+    inner = [value if clip is None else max(-clip, min(clip, value)) for value in values]
+    y = activation(backend.asarray(values), xp=backend.xp)
+    assert_close(y, backend.asarray([formula(value, *constants) for value in inner]), ACROSS)
+    assert activation.spec == (name if constants == usual else (name, *constants))
+
+
+@pytest.mark.parametrize("clip", [None, 1.75])
+@pytest.mark.parametrize("constants", [(), (0.75, 1.5)])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_slopes_of_activations(name: str, constants: tuple[float, ...], clip: float | None) -> None:
+    """By the value, as a cell's derivative has them; on both sides of every kink."""
+    formula, usual = ACTIVATED[name]
+    own = constants[: len(usual)]
+    activation = resolve("activation", (name, *own), clip)
+    step, x = 1e-5, np.array([-4.0, -2.1, -1.25, -0.5, -0.25, 0.25, 0.5, 0.875, 1.25, 2.1, 4.0])
+
+    def function(value: float) -> float:
+        inner = value if clip is None else max(-clip, min(clip, value))
+        return formula(inner, *own, *usual[len(own) :])
+
+    expected = [(function(value + step) - function(value - step)) / (2 * step) for value in x]
+    kept = [activation(x, xp=np), *inside(clip, [x], xp=np)]
+    np.testing.assert_allclose(slopes([activation], kept, xp=np)(0), expected, rtol=0, atol=1e-8)
+
+
+def test_every_activation_has_a_formula() -> None:
+    assert set(ACTIVATED) == set(ACTIVATIONS)

@@ -125,6 +125,92 @@ ODD = rx.Cell(
 )
 
 
+# One that asks for what is rarer: three pairs, vectors in two of them, two gates apart in one pair, and a
+# field of the state that is written and never read.
+
+
+class LongState(NamedTuple):
+    h: Any
+    m: Any
+    w: Any
+
+
+def long_first(a: Any, s_prev: LongState, *, xp: Any) -> tuple[Any, Any]:
+    a, b, c, p_b, p_c, v = a
+    u = xp.tanh(a + v * s_prev.m)
+    return u + b * p_b - 0.5 * c * p_c, (u, b, c, p_b, p_c)
+
+
+def long_first_partials(kept: Any, s_prev: LongState, s: LongState, *, xp: Any) -> Any:
+    u, b, c, p_b, p_c, v = kept
+    slope = 1.0 - u * u
+    return slope, p_b, -0.5 * p_c, b, -0.5 * c, slope * s_prev.m, slope * v
+
+
+def long_first_backward(d: Any, planes: Any) -> tuple[Any, Any]:
+    *d_a, d_m = [d * plane for plane in planes]
+    return tuple(d_a), (None, d_m, None)
+
+
+def long_second(a: Any, s_prev: LongState, *, xp: Any) -> tuple[Any, Any]:
+    q = xp.tanh(a[0])
+    return q * s_prev.h, (q, q * q)
+
+
+def long_second_partials(kept: Any, s_prev: LongState, s: LongState, *, xp: Any) -> Any:
+    q, square = kept
+    return s_prev.h * (1.0 - square), q
+
+
+def long_second_backward(d: Any, planes: Any) -> tuple[Any, Any]:
+    return (d * planes[0],), (d * planes[1], None, None)
+
+
+def long_third(a: Any, s_prev: LongState, *, xp: Any) -> tuple[Any, Any]:
+    f, g = sigmoid(a[0], xp=xp), a[1]
+    m = f * s_prev.m + a[2] * g
+    h = xp.tanh(m + a[3])
+    return LongState(h, m, m * m), (f, g, h)
+
+
+def long_third_partials(kept: Any, s_prev: LongState, s: LongState, *, xp: Any) -> Any:
+    f, g, h, y, _ = kept
+    return f * (1.0 - f) * s_prev.m, y + 0.0 * g, g, f, 1.0 - h * h, 2.0 * s.m
+
+
+def long_third_backward(d_s: LongState, planes: Any) -> tuple[Any, Any]:
+    m_f, m_g, m_y, m_m, h_m, w_m = planes
+    d_z = d_s.h * h_m
+    d_m = d_s.m + d_z + d_s.w * w_m
+    return (d_m * m_f, d_m * m_g, d_m * m_y, d_z), (None, d_m * m_m, None)
+
+
+LONG = rx.Cell(
+    "long",
+    (
+        rx.Pair(
+            long_first,
+            long_first_partials,
+            long_first_backward,
+            reads=("a", "b", "c"),
+            apart=("b", "c"),
+            keeps=("u", "b", "c", "p_b", "p_c"),
+            vectors=("v",),
+        ),
+        rx.Pair(long_second, long_second_partials, long_second_backward, reads=("q",), keeps=("q", "square")),
+        rx.Pair(
+            long_third,
+            long_third_partials,
+            long_third_backward,
+            reads=("f", "g"),
+            keeps=("f", "g", "h"),
+            vectors=("y", "z"),
+        ),
+    ),
+    state=LongState,
+)
+
+
 # Pairs of cells, each by itself.
 
 EVERYTHING = {
@@ -147,7 +233,7 @@ VARIANTS = (
 )
 PAIRS = [
     pytest.param(cell, number, id=f"{cell.name}-{number}")
-    for cell in (*CELLS.values(), *VARIANTS, UGRNN, ODD)
+    for cell in (*CELLS.values(), *VARIANTS, UGRNN, ODD, LONG)
     for number in range(len(cell.pairs))
 ]
 
@@ -225,6 +311,9 @@ LAYER_CASES: dict[str, tuple[Layer, tuple[int, ...], list[int] | None]] = {
     **{f"{name}-all-empty": (make(2, 2), (2, 2, 2), [0, 0]) for name, make in MAKERS.items()},
     "lstm-projected-deep": (rx.LSTM(2, 3, 3, proj_size=1), STEPS, [3, 1]),
     "odd": (rx.Recurrent(ODD, 2, 2, 2, bidirectional=True), STEPS, [3, 2]),
+    "long": (rx.Recurrent(LONG, 2, 3), STEPS, None),
+    "long-deep": (rx.Recurrent(LONG, 2, 2, 2, bidirectional=True), STEPS, [3, 2]),
+    "long-no-bias": (rx.Recurrent(LONG, 2, 2, bias=False), STEPS, None),
     "odd-one-bias": (rx.Recurrent(ODD, 2, 2, bias="input"), STEPS, None),
     "linear": (rx.Linear(2, 3), STEPS, None),
     "linear-ends": (rx.Linear(2, 1, bias=False), SHORT, ENDS),
@@ -252,6 +341,11 @@ LAYER_CASES: dict[str, tuple[Layer, tuple[int, ...], list[int] | None]] = {
         rx.Sequential(rx.LSTM(2, 2, bidirectional=True), rx.LastStep(), rx.Linear(4, 2)),
         SHORT,
         [4, 1, 2],
+    ),
+    "model-deep-pooled": (
+        rx.Sequential(rx.RNN(2, 2, 3, bidirectional=True, dropout=0.3), rx.LastStep()),
+        STEPS,
+        [1, 3],
     ),
     "model-last-state": (rx.Sequential(rx.GRU(2, 2), rx.LastStep()), SHORT, [4, 1, 2]),
     "model-tokens": (rx.Sequential(rx.Embedding(3, 2), rx.RNN(2, 2), rx.MaxPool()), (4, 3), ENDS),
@@ -363,7 +457,7 @@ def test_tapes_are_apart(name: str, start: bool) -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, [6, 0, 3]])
 @pytest.mark.parametrize(
-    "cell", [*CELLS.values(), lstm.cell(peepholes=True), ODD], ids=lambda cell: cell.name
+    "cell", [*CELLS.values(), lstm.cell(peepholes=True), ODD, LONG], ids=lambda cell: cell.name
 )
 def test_engine(cell: rx.Cell, lengths: Any, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.RandomState(0)
@@ -462,6 +556,23 @@ def test_memory_used_again_changes_no_bit(name: str) -> None:
         assert answers[0][0] == answers[1][0]
         for leaf, d in zip(tree.leaves(params), tree.leaves(answers[0][1]), strict=True):
             leaf -= 0.1 * d
+
+
+def test_memory_is_kept_for_batches_of_the_same_shape() -> None:
+    layer = rx.GRU(2, 3, bidirectional=True)
+    params = layer.init(NUMPY)
+    memory: dict[Any, Any] = {}
+
+    def runs(T: int, B: int) -> list[Any]:
+        layer.run(params, np.zeros((T, B, 2)), None, Context(np, memory=memory))
+        return list(memory.values())
+
+    first = runs(4, 3)
+    assert len(first) == 2
+    for T, B, same in ((4, 3, True), (5, 3, False), (5, 3, True), (5, 2, False)):
+        second = runs(T, B)
+        assert [one is other for one, other in zip(first, second, strict=True)] == [same, same]
+        first = second
 
 
 # Nothing is left out.

@@ -497,6 +497,11 @@ USE = [
         "`state_0` must be a tuple of the cell's fields (h, c); got tuple of 1.",
     ),
     (
+        lambda: LSTM.forward(PARAMS, GOOD, [STATE.h, STATE.c]),
+        TypeError,
+        "`state_0` must be a tuple of the cell's fields (h, c); got list.",
+    ),
+    (
         lambda: LSTM.forward(PARAMS, GOOD, STATE.h),
         TypeError,
         "`state_0` must be a tuple of the cell's fields (h, c); got ndarray.",
@@ -633,6 +638,17 @@ def pair(**options: Any) -> rx.Pair:
         (rx.Cell("order", (pair(multiplies=("c", "g")),)), "got ('g', 'c') and ('c', 'g')."),
         (rx.Cell("less", (pair(multiplies=("g",)),)), "got ('g', 'c') and ('g',)."),
         (
+            rx.Cell(
+                "later",
+                (
+                    pair(reads=("a", "b")),
+                    pair(reads=("c", "d"), multiplies=("c",)),
+                    pair(reads=("e",), multiplies=("d", "e")),
+                ),
+            ),
+            "must read no gate that only a later pair multiplies; got ('c', 'd').",
+        ),
+        (
             rx.Cell("apart", (pair(apart=("g",)),)),
             "`apart` must be the last gates that the pair multiplies; got ('g',) of ('g', 'c').",
         ),
@@ -652,6 +668,39 @@ def pair(**options: Any) -> rx.Pair:
 def test_cells_that_do_not_fit(cell: rx.Cell, text: str) -> None:
     with pytest.raises(ValueError, match=words(text)):
         rx.Recurrent(cell, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (lambda a, g, c: (g, None), "must return 2 planes to keep, ('g', 'c'); got NoneType."),
+        (lambda a, g, c: (g, (g,)), "must return 2 planes to keep, ('g', 'c'); got 1."),
+        (lambda a, g, c: (g, (g, c[:1, :])), "must keep planes (H, B) = (3, 2); got (1, 2)."),
+        (lambda a, g, c: (a[0], (g, c)), "must not return an array of `a` that a kept plane replaces"),
+        (lambda a, g, c: (g, (a[1], c)), "must not return an array of `a` that a kept plane replaces"),
+    ],
+)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_what_a_forward_must_return(answer: Any, text: str, bidirectional: bool) -> None:
+    def forward(a: Any, s_prev: Any, *, xp: Any) -> Any:
+        h, kept = answer(a, xp.tanh(a[0]), xp.tanh(a[1]))
+        return rx.State(h), kept
+
+    layer = rx.Recurrent(rx.Cell("own", (pair(forward=forward),)), 2, 3, bidirectional=bidirectional)
+    with pytest.raises(ValueError, match=words("a pair's forward " + text)):
+        layer.forward(layer.init(NUMPY), np.zeros((4, 2, 2)))
+
+
+def test_a_forward_may_keep_what_it_was_given() -> None:
+    """Each array in its own place, where keeping it is no work."""
+
+    def forward(a: Any, s_prev: Any, *, xp: Any) -> Any:
+        return rx.State(a[0] + xp.tanh(a[1])), (a[0], a[1])
+
+    layer = rx.Recurrent(rx.Cell("own", (pair(forward=forward),)), 2, 3)
+    params, x = layer.init(NUMPY), steps(NUMPY, (1, 2, 2), 0)
+    a = x[0] @ params[0].weight_ih.T + params[0].bias_ih + params[0].bias_hh
+    assert_close(layer.forward(params, x)[0][0], a[:, :3] + np.tanh(a[:, 3:]), ACROSS)
 
 
 def test_bad_input_leaves_the_layer_as_it_was() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
+import rnn_xp as rx
+from rnn_xp import tree
 from rnn_xp.backend import Backend, get_backend
 from rnn_xp.random import Rng, keep_mask, philox
 
@@ -25,7 +29,7 @@ KNOWN_ANSWERS = [
 
 @pytest.fixture(params=DEVICES)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return get_backend(request.param, device=DEVICES[request.param])
+    return get_backend(request.param, device=DEVICES[request.param], dtype="float64")
 
 
 def words(text: str) -> list[int]:
@@ -70,6 +74,36 @@ def test_random_counters_equal_plain_integers(backend: Backend) -> None:
     np.testing.assert_array_equal(counters, before)
 
 
+def test_a_million_words(backend: Backend) -> None:
+    """Pinned from the plain integers above, and from a program in C; all bits of the counters are in use."""
+    numbers, key = np.arange(100), (0xDEADBEEF, 0x12345678)
+    places = (2**32 - 1 - numbers[:25], 40_000_000 * numbers, 2**31 - 50 + numbers, np.array([3]))
+    axes = ((25, 1, 1), (1, 100, 1), (1, 1, 100), (1, 1, 1))
+    counter = tuple(backend.asarray(p.reshape(shape)) for p, shape in zip(places, axes, strict=True))
+    words = np.stack([backend.to_numpy(word) for word in philox(counter, key)], axis=-1)
+    for a, b, c in np.random.RandomState(0).randint(0, 25, (100, 3)).tolist():
+        expected = reference_philox([int(p[i]) for p, i in zip(places, (a, b, c, 0), strict=True)], list(key))
+        assert words[a, b, c].tolist() == expected
+    assert words.size == 10**6
+    digest = hashlib.sha256(words.astype("<u4").tobytes()).hexdigest()
+    assert digest == "5c1728ad1b2d0d5d0f6994666fba32f8be4bb16bd7da8f658d635239ca64746b"
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept", "digest"),
+    [
+        (0.1, 900_080, "24e672d3f0b51abcd76ea9a8f545c3ee1a888ab95de394190549f67035efd2a8"),
+        (0.5, 501_220, "4245715e9354dfe1bad4460523189294817bf72f0a1f8abcfd8f2f4bb654913f"),
+        (0.9, 100_134, "29ad886367e7ff77b4c87e7cbe42ca24675fbad2d4455651b83577a7d7788b8f"),
+    ],
+)
+def test_a_million_units(backend: Backend, rate: float, kept: int, digest: str) -> None:
+    """Pinned from plain integers: how many are kept, and which."""
+    mask = host_mask(backend, Rng(seed=2**32 - 1, step=7, layer=3, sample=11), rate, (50, 100, 200))
+    assert int(mask.sum()) == kept
+    assert hashlib.sha256(np.packbits(mask).tobytes()).hexdigest() == digest
+
+
 def test_short_axes_broadcast() -> None:
     a, b, c, d = np.arange(3)[:, None, None], np.arange(4)[:, None], np.arange(5), np.full((1, 1, 1), 7)
     short = philox((a, b, c, d), (1, 2))
@@ -77,9 +111,10 @@ def test_short_axes_broadcast() -> None:
     np.testing.assert_array_equal(short, full)
 
 
-def test_mask_is_the_documented_function(backend: Backend) -> None:
+@pytest.mark.parametrize("rate", [0.0, 2**-32, 0.3, 0.5, 1 - 2**-32])
+def test_mask_is_the_documented_function(backend: Backend, rate: float) -> None:
     """Element (t, n, b) compares word n % 4 of counter (n // 4, t, sample + b, layer) with the rate."""
-    rng, rate, (T, N, B) = Rng(seed=2**32 - 1, step=5, layer=3, sample=11), 0.3, (3, 6, 2)
+    rng, (T, N, B) = Rng(seed=2**32 - 1, step=5, layer=3, sample=11), (3, 6, 2)
     mask = host_mask(backend, rng, rate, (T, N, B))
     for t, n, b in itertools.product(range(T), range(N), range(B)):
         word = reference_philox([n // 4, t, rng.sample + b, rng.layer], [rng.seed, rng.step])[n % 4]
@@ -146,3 +181,104 @@ def test_fields_out_of_range(field: str) -> None:
 def test_rate_out_of_range(rate: float) -> None:
     with pytest.raises(ValueError, match=rf"`rate` must be a finite number >= 0 and < 1; got {rate:g}\."):
         keep_mask(Rng(0, 0), rate, (1, 1, 1), xp=np)
+
+
+# What masks survive, in a model that draws five of them: each zero in y is a unit that the last one dropped,
+# and every other number depends on all of them.
+
+MODEL = rx.Sequential(
+    rx.Dropout(0.2),
+    rx.LSTM(3, 6, 3, bidirectional=True, dropout=0.4),
+    rx.Dropout(0.5),
+    rx.GRU(12, 5),
+    rx.Dropout(0.3),
+)
+KEY = Rng(seed=8, step=3)
+INPUT = np.random.RandomState(0).standard_normal((6, 5, 3))
+ENDS = [6, 2, 0, 5, 3]
+
+
+def outputs(
+    backend: Backend, x: np.ndarray, lengths: list[int] | None, rng: Rng = KEY, model: Any = MODEL
+) -> np.ndarray:
+    params = model.init(backend, seed=1)
+    return backend.to_numpy(model.forward(params, backend.asarray(x), lengths=lengths, rng=rng)[0])
+
+
+def assert_same_masks(actual: np.ndarray, expected: np.ndarray) -> None:
+    """Other shapes may change the rounding of a product; another mask would change the first digit."""
+    assert actual.shape == expected.shape
+    np.testing.assert_array_equal(actual == 0, expected == 0)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+
+
+def test_each_of_the_masks_matters(backend: Backend) -> None:
+    """If it did not, the tests below could not fail."""
+    assert MODEL.streams == 5
+    params = MODEL.init(backend, seed=1)
+    x = backend.asarray(INPUT)
+    y = outputs(backend, INPUT, None)
+    for number, layer in enumerate(MODEL.layers):
+        if layer.streams:
+            less = [
+                rx.Dropout(0.0) if isinstance(layer, rx.Dropout) else rx.LSTM(3, 6, 3, bidirectional=True)
+            ]
+            model = rx.Sequential(*MODEL.layers[:number], *less, *MODEL.layers[number + 1 :])
+            other = backend.to_numpy(model.forward(params, x, rng=KEY)[0])
+            assert np.abs(other - y).max() > 1e-3
+
+
+@pytest.mark.parametrize("more", [0, 1, 4])
+def test_masks_survive_padding(backend: Backend, more: int) -> None:
+    longer = np.concatenate([INPUT, np.full((more, 5, 3), np.nan)])
+    y = outputs(backend, longer, ENDS)
+    for sample, end in enumerate(ENDS):
+        alone = outputs(backend, INPUT[:, sample : sample + 1], [end], KEY._replace(sample=sample))
+        assert_same_masks(y[: len(INPUT), sample : sample + 1], alone)
+        assert not y[end:, sample].any()
+
+
+def test_masks_survive_the_lengths_of_others(backend: Backend) -> None:
+    one, other = (outputs(backend, INPUT, [6, *rest]) for rest in (ENDS[1:], [1, 6, 6, 4]))
+    assert_same_masks(one[:, 0], other[:, 0])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_masks_survive_the_splitting_of_a_batch(backend: Backend, cut: int) -> None:
+    parts = [
+        outputs(backend, INPUT[:, part], ENDS[part], KEY._replace(sample=part.start))
+        for part in (slice(0, cut), slice(cut, 5))
+    ]
+    assert_same_masks(np.concatenate(parts, axis=1), outputs(backend, INPUT, ENDS))
+
+
+def test_masks_survive_more_layers(backend: Backend) -> None:
+    """Those between the first layers are what they were; the state of each layer tells."""
+    deep, deeper = (rx.LSTM(3, 6, layers, bidirectional=True, dropout=0.4) for layers in (3, 5))
+    params = deeper.init(backend, seed=1)
+    x = backend.asarray(INPUT)
+    few = deep.forward(params[:6], x, lengths=ENDS, rng=KEY)[1]
+    many = deeper.forward(params, x, lengths=ENDS, rng=KEY)[1]
+    for one, other in zip(few, many, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other)[:6])
+
+
+def test_training_with_dropout_is_the_same_on_every_library(backend: Backend) -> None:
+    """To the bit where NumPy computes underneath; elsewhere to rounding, and the masks to the bit."""
+    model = rx.Sequential(*MODEL.layers, rx.LastStep(), rx.Linear(5, 2))
+    X, y = INPUT.swapaxes(0, 1), np.arange(5) % 2
+    options: dict[str, Any] = {"lengths": [max(1, end) for end in ENDS], "epochs": 6, "batch_size": 2}
+    numpy = get_backend("numpy", dtype="float64")
+    ours, theirs = (
+        rx.fit(model, X, y, optimizer=rx.Adam(0.05), backend=each, verbose=False, **options)
+        for each in (backend, numpy)
+    )
+    exact = backend.name != "torch"
+    for name in ("loss", "gradient_norm"):
+        came, expected = ([record[name] for record in result.history] for result in (ours, theirs))
+        assert len(set(came)) == 6
+        assert came == (expected if exact else pytest.approx(expected, rel=1e-9))
+    for one, other in zip(tree.leaves(ours.params), tree.leaves(theirs.params), strict=True):
+        np.testing.assert_allclose(backend.to_numpy(one), other, rtol=0, atol=0 if exact else 1e-9)
+    for step in range(6):
+        assert_same_masks(*[outputs(each, INPUT, ENDS, Rng(0, step)) for each in (backend, numpy)])

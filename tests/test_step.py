@@ -34,6 +34,16 @@ def test_every_step_drops_other_units():
     assert losses == [float(again.step(batch(X, Y))[0]) for _ in range(6)]
 
 
+def test_a_step_drops_what_its_number_says():
+    """Whatever was drawn before: the masks of a step are those of Rng(seed, step), asked for in any order."""
+    model = rx.Sequential(rx.Dropout(0.5), rx.LSTM(2, 8, 2, dropout=0.5), rx.LastStep(), rx.Linear(8, 1))
+    still = stepper(model, rx.SGD(0.0))
+    losses = [float(still.step(batch(X, Y))[0]) for _ in range(6)]
+    for step in (4, 0, 5, 2, 1, 3):
+        y = model.forward(still.params, X, rng=rx.Rng(5, step))[0]
+        assert losses[step] == pytest.approx(np.mean((y - Y) ** 2), rel=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
 def test_a_bad_step_changes_nothing_and_is_counted(bad):
