@@ -1,4 +1,5 @@
 # make train: set up .venv and run the main job.    make test: set up what tests need and run them.
+# make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
 .PHONY: train test test-aeon mutation lint types wheel clean
 
 PYTHON ?= python3
@@ -15,7 +16,6 @@ test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon
 
 mutation: .venv/test
-	$(RUN) pip install $(PIP_FLAGS) torch==2.13.0
 	.venv/bin/python tests/mutation/run.py
 
 lint: .venv/dev
