@@ -125,5 +125,33 @@ def test_without_high_precision_nothing_is_begun(capsys: Any, monkeypatch: pytes
     assert 'pip install "rnn-xp[verify]"' in err
 
 
+def test_libraries_that_are_not_installed_do_not_fail_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnn_xp.verify.certificates.find_spec", lambda name: None)
+    made = rx.verify.certificate("numpy", count=1)
+    assert made.passed
+    assert "parity with array_api_strict: not applicable" in str(made)
+    assert "(array_api_strict is not installed)" in str(made)
+
+
+def test_digits_are_refused_at_once() -> None:
+    told: list[Any] = []
+    with pytest.raises(ValueError, match="`digits` must be an integer of at least 16; got 5"):
+        rx.verify.certificate("numpy", digits=5, progress=lambda *where: told.append(where))
+    assert told == []
+
+
+def test_the_worst_error_is_no_number_where_one_is() -> None:
+    sides = ("forward", "gradient")
+    rows = [
+        {
+            "family": FAMILY,
+            **{dtype: {side: {"eps": eps} for side in sides} for dtype in ("float64", "float32")},
+        }
+        for eps in (1.0, float("nan"), 2.0)
+    ]
+    (row,) = certificates._worst(rows)
+    assert str(row["float64 gradient"]) == "nan"
+
+
 def test_no_report_is_no_certificate() -> None:
     assert not certificates.Certificate({}, [], ()).passed

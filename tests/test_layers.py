@@ -15,7 +15,7 @@ from support import ACROSS, EXACT, MAKERS, UGRNN, assert_close, normal, open_bac
 import rnn_xp as rx
 from rnn_xp import layers as layers_module
 from rnn_xp.backend import Backend, to_numpy
-from rnn_xp.cells import CELLS
+from rnn_xp.cells import CELLS, gru, lstm, rnn
 from rnn_xp.layers import LAYERS, EmbeddingParams, LinearParams
 from rnn_xp.model import from_config
 from rnn_xp.sequence import Params
@@ -362,6 +362,20 @@ def test_repr_leaves_out_defaults() -> None:
     assert repr(rx.Recurrent(UGRNN, 2, 3, 2)) == "Recurrent(ugrnn, 2, 3, num_layers=2)"
 
 
+def test_cells_of_other_options_have_other_names() -> None:
+    cells = [
+        *[rnn.cell(name, clip=clip) for name in ("tanh", "affine", ("affine", 2.0)) for clip in (None, 3.0)],
+        *[rnn.cell(("affine", alpha, beta)) for alpha, beta in ((2.0, 1.0), (1.0, 1.0))],
+        *[gru.cell(reset, clip=clip) for reset in ("after", "before") for clip in (None, 3.0)],
+        gru.cell(activations=("sigmoid", "relu")),
+        *[lstm.cell(peepholes=p, coupled=c) for p in (False, True) for c in (False, True)],
+        *[lstm.cell(activations=("sigmoid", g, h)) for g, h in (("relu", "tanh"), ("tanh", "relu"))],
+        lstm.cell(clip=3.0),
+    ]
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert rnn.cell(("affine", 1.0, 0.0)) == rnn.cell("affine")
+
+
 def test_all_layers_are_in_the_table() -> None:
     found = {
         name
@@ -416,7 +430,26 @@ CONSTRUCTION = [
         "`nonlinearity scaled_tanh` must be a finite number > 0; got 0.",
     ),
     (lambda: rx.LSTM(3, 4, clip=0.0), ValueError, "`clip` must be a finite number > 0; got 0."),
-    (lambda: rx.LSTM(3, 4, peepholes=1), TypeError, "`peepholes` must be True or False; got 1."),
+    (lambda: rx.LSTM(3, 4, peepholes=2), ValueError, "`peepholes` must be one of True, False; got 2."),
+    (lambda: rx.LSTM(3, 4, coupled="no"), ValueError, "`coupled` must be one of True, False; got 'no'."),
+    *[
+        (
+            lambda spec=spec: rx.RNN(3, 4, nonlinearity=spec),
+            TypeError,
+            f"`nonlinearity` must be a name, or a tuple of a name and its constants; got {spec!r}.",
+        )
+        for spec in (3, None, (), (1, 2), {"elu": 1})
+    ],
+    (
+        lambda: rx.GRU(3, 4, activations=("tanh", 1)),
+        TypeError,
+        "`activations` must be a name, or a tuple of a name and its constants; got 1.",
+    ),
+    (
+        lambda: rx.GRU(3, 4, activations={"tanh": 1, "relu": 2}),
+        ValueError,
+        "`activations` must hold 2 names, or tuples of a name and constants; got {'tanh': 1, 'relu': 2}.",
+    ),
     (
         lambda: rx.LSTM(3, 4, activations=("tanh", "tanh")),
         ValueError,

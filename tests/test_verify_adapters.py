@@ -120,7 +120,8 @@ def test_a_callable_with_a_gradient_is_checked_whole() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({}, TypeError, "`input_size` must be an integer of at least 1; got None"),
+        ({}, TypeError, "`model` must tell the features of x; got None. Give them: input_size=3, say"),
+        ({"input_size": 0}, ValueError, "`input_size` must be an integer of at least 1; got 0"),
         ({"input_size": 3, "dtype": "int8"}, ValueError, "`dtype` must be one of 'float16', .*; got 'int8'"),
         ({"input_size": 3, "layout": "CNT"}, ValueError, "`layout` must be one of 'TNC', 'NTC', 'NCT'; got"),
         ({"input_size": 3, "reverse": -1}, ValueError, "`reverse` must be an integer of at least 0; got -1"),
@@ -199,6 +200,30 @@ def test_a_twin_is_not_the_layer_itself() -> None:
 def test_a_cell_of_ones_own_has_a_twin_too() -> None:
     report = properties(rx.Recurrent(UGRNN, 3, 4, 2)).require()
     assert ("reversal", "y, state_T") not in skipped(report)
+
+
+def test_a_layer_computes_in_the_dtype_of_its_backend() -> None:
+    for dtype in ("float32", "float64"):
+        backend = open_backend("numpy", dtype)
+        assert LayerAdapter(rx.GRU(3, 4), backend=backend).dtype == dtype
+        assert LayerAdapter(rx.GRU(3, 4), backend="numpy", dtype=dtype).dtype == dtype
+        assert LayerAdapter(rx.GRU(3, 4), backend=backend, dtype=dtype).dtype == dtype
+    assert LayerAdapter(rx.GRU(3, 4)).dtype == "float64"
+    properties(rx.GRU(3, 4), backend=open_backend("numpy", "float32")).require()
+    with pytest.raises(ValueError, match="`dtype` must be 'float64', that of the Backend, or None; got 'flo"):
+        LayerAdapter(rx.GRU(3, 4), backend=backend, dtype="float32")
+
+
+def test_a_layer_knows_its_own_input_size() -> None:
+    words = (
+        "the options of GRU must be of params, backend, dtype, name; got input_size. It tells the features"
+    )
+    with pytest.raises(TypeError, match=words):
+        properties(rx.GRU(2, 8), input_size=2)
+    with pytest.raises(
+        TypeError, match=r"the options of ufunc must be of input_size, .*; got colour, size.$"
+    ):
+        properties(np.sin, colour=1, size=3)
 
 
 def test_params_of_another_layer_raise() -> None:
@@ -340,8 +365,25 @@ def test_a_module_without_parameters_is_float32(torch: Any) -> None:
 
 
 def test_a_module_needs_an_input_size(torch: Any) -> None:
-    with pytest.raises(TypeError, match="`input_size` must be an integer of at least 1; got None"):
-        adapt(torch.nn.Tanh())
+    with pytest.raises(
+        TypeError, match=r"`model` must tell the features of x; got None\. Give them: input_size="
+    ):
+        properties(torch.nn.Tanh())
+
+
+def test_a_torch_layer_knows_its_own_input_size(torch: Any) -> None:
+    words = "the options of GRU must be of name; got input_size. It tells the features of x itself."
+    with pytest.raises(TypeError, match=words):
+        properties(torch.nn.GRU(3, 4), input_size=3)
+
+
+@pytest.mark.parametrize("make", [lambda torch: torch.nn.GRU(3, 4), lambda torch: torch.nn.Linear(3, 4)])
+def test_what_numpy_has_no_numbers_for_raises(make: Any, torch: Any) -> None:
+    module = make(torch).to(torch.bfloat16)
+    options = {} if isinstance(module, torch.nn.GRU) else {"input_size": 3}
+    words = "must compute in one of float16, float32, float64; got bfloat16. Check a copy of it: copy"
+    with pytest.raises(TypeError, match=words):
+        properties(module, **options)
 
 
 # ONNX Runtime.
@@ -436,11 +478,32 @@ def test_an_unknown_input_size_raises() -> None:
     own = SimpleNamespace(
         get_inputs=lambda: [node("X", "T", "B", "D")], get_outputs=lambda: [node("Y", "T", "B", "K")]
     )
-    with pytest.raises(TypeError, match="`input_size` must be an integer of at least 1; got 'D'"):
+    with pytest.raises(
+        TypeError, match=r"`model` must tell the features of x; got 'D'\. Give them: input_size="
+    ):
         OnnxRuntimeAdapter(own)
     adapter = OnnxRuntimeAdapter(own, input_size=3, reverse=None, name="mine")
     assert (adapter.input_size, adapter.dtype, adapter.reverse, adapter.name) == (3, "float64", None, "mine")
     assert not adapter.takes_lengths
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "error", "words"),
+    [
+        (("T", "B", 3), "tensor(int64)", TypeError, r"must compute in one of .*; got tensor\(int64\). Check"),
+        (
+            ("B", 3),
+            "tensor(float)",
+            ValueError,
+            r"the graph must take X \(T, B, D\); got the shape \('B', 3\)",
+        ),
+    ],
+)
+def test_an_x_that_is_no_steps_of_features_raises(shape: Any, kind: str, error: Any, words: str) -> None:
+    nodes = [SimpleNamespace(name=name, shape=shape, type=kind) for name in "XY"]
+    own = SimpleNamespace(get_inputs=lambda: nodes[:1], get_outputs=lambda: nodes[1:])
+    with pytest.raises(error, match=words):
+        OnnxRuntimeAdapter(own)
 
 
 # Keras.
@@ -509,3 +572,16 @@ def test_keras_layers_without_one_y_in_order_raise(keras: Any) -> None:
     for layer in (keras.layers.GRU(4, go_backwards=True), two):
         with pytest.raises(ValueError, match="`model` must have one y in the order of x: no go_backwards"):
             adapt(layer, input_size=3)
+
+
+def test_a_keras_layer_in_bfloat16_raises(keras: Any) -> None:
+    words = "must compute in one of float16, float32, float64; got bfloat16. Build it with dtype="
+    with pytest.raises(TypeError, match=words):
+        adapt(keras.layers.GRU(4, dtype="bfloat16"), input_size=3)
+
+
+def test_a_keras_layer_needs_an_input_size(keras: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"`model` must tell the features of x; got None\. Give them: input_size="
+    ):
+        properties(keras.layers.GRU(4))

@@ -9,7 +9,7 @@ import pytest
 from support import UGRNN, ugrnn_backward, ugrnn_forward, ugrnn_partials
 
 import rnn_xp as rx
-from rnn_xp.cells import CELLS, lstm
+from rnn_xp.cells import CELLS, lstm, rnn
 from rnn_xp.functional import sigmoid
 
 ALL = lstm.cell(peepholes=True, coupled=True, clip=2.0)
@@ -94,8 +94,63 @@ def test_a_formula_of_another_library_is_found() -> None:
 
     cell = with_pair(forward=forward)
     assert rx.verify.cell(cell, others=()).passed
+    own = with_pair(forward=lambda a, s_prev, *, xp: ugrnn_forward((a[0], np.asarray(a[1])), s_prev, xp=np))
+    failures = rx.verify.cell(own, others=()).failures
+    assert {finding.check for finding in failures} == {"50 digits"}
+    assert "must compute with the `xp` that it is given, not with NumPy" in failures[0].detail
     with pytest.raises((TypeError, RuntimeError, ValueError)):
         rx.verify.cell(cell, backend=rx.get_backend("array_api_strict", device="device1", dtype="float64"))
+
+
+def rectified(function: Any) -> rx.Cell:
+    """Return h = function(a), a line of slope 1 within -0.3 .. 0.3, as a user may write it."""
+
+    def forward(a: Any, s_prev: Any, *, xp: Any) -> Any:
+        inside = xp.astype(xp.abs(a[0]) < 0.3, a[0].dtype)
+        return rx.State(function(a[0], xp)), (inside,)
+
+    def partials(kept: Any, s_prev: Any, s: Any, *, xp: Any) -> Any:
+        return (kept[0],)
+
+    def backward(d_s: Any, planes: Any) -> Any:
+        return (d_s.h * planes[0],), (None,)
+
+    return rx.Cell("clipped", (rx.Pair(forward, partials, backward, reads=("a",), keeps=("inside",)),))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, xp: xp.clip(x, -0.3, 0.3),
+        lambda x, xp: xp.sign(x) * xp.minimum(xp.abs(x), xp.full_like(x, 0.3)),
+        lambda x, xp: xp.sin(xp.asin(xp.clip(x, -0.3, 0.3))),
+    ],
+    ids=["clip", "sign", "sin"],
+)
+def test_what_the_standard_offers_runs_at_many_digits(function: Any) -> None:
+    report = rx.verify.cell(rectified(function), others=()).require()
+    assert "gradient at 50 digits" in {finding.check for finding in report if finding.outcome == "passed"}
+
+
+def test_a_name_that_many_digits_lack_is_told() -> None:
+    def function(x: Any, xp: Any) -> Any:
+        return xp.clip(x, -0.3, 0.3) + 0.0 * xp.nextafter(x, x)
+
+    report = rx.verify.cell(rectified(function), others=()).require()
+    skipped = [finding for finding in report if finding.check == "50 digits"]
+    assert {finding.outcome for finding in skipped} == {"not applicable"}
+    assert {finding.detail for finding in skipped} == {"high precision knows no `xp.nextafter`"}
+
+
+@pytest.mark.parametrize(("cell", "seed"), [(CELLS["rnn_relu"], 7), (rnn.cell("tanh", clip=0.3), 10)])
+def test_units_at_rest_are_no_fault(cell: rx.Cell, seed: int) -> None:
+    assert rx.verify.cell(cell, seed=seed, others=()).passed
+
+
+def test_a_pair_of_the_wrong_form_is_told() -> None:
+    report = rx.verify.cell(with_pair(keeps=("g", "c", "y")), others=())
+    (failure,) = report.failures
+    assert "`forward` must keep 3 planes, ('g', 'c', 'y'); got 2" in failure.detail
 
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +170,11 @@ def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ("wrong", "error", "message"),
     [
         ({"cell": rx.GRU(2, 3)}, TypeError, "`cell` must be a rnn_xp.Cell; got GRU."),
+        (
+            {"others": "torch"},
+            TypeError,
+            "`others` must be a sequence of names of backends, such as ('torch',); got 'torch'.",
+        ),
         ({"seed": -1}, ValueError, "`seed` must be an integer of at least 0; got -1."),
     ],
 )

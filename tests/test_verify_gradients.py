@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -11,10 +12,11 @@ from support import MAKERS, PORTABLE, UGRNN, normal, open_backend, smallest_stan
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.cells import CELLS, gru, lstm
-from rnn_xp.verify.differences import gradcheck_function
+from rnn_xp.cells import CELLS, gru, lstm, rnn
+from rnn_xp.verify.differences import NOTHING, gradcheck_function
 from rnn_xp.verify.gradients import gradcheck
 from rnn_xp.verify.pairs import gradcheck_cell
+from rnn_xp.verify.problems import double
 from rnn_xp.verify.report import FAILED, PASSED, SKIPPED
 
 NUMPY = open_backend("numpy")
@@ -71,6 +73,33 @@ def test_the_worst_element_is_named() -> None:
     assert "worst element [1, 0]: analytic 1.125, numeric 0.1249999" in finding.detail
 
 
+@pytest.mark.parametrize("mode", ["full", "directional"])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_gradient_that_is_lost_in_the_rounding_fails(sign: float, mode: str) -> None:
+    """A slope of 1 beside one of 1e9: differences cannot tell its sign."""
+
+    def function(x: Any, w: Any) -> float:
+        return float(1e9 * np.sum(x) + np.sum(w))
+
+    def gradient(x: Any, w: Any) -> Any:
+        return np.full(3, 1e9), np.full(3, sign)
+
+    finding = found(gradcheck_function(function, gradient, [np.ones(3)] * 2, mode=mode), "argument 1")
+    assert finding.outcome == FAILED
+    assert "is lost in the rounding (noise" in finding.detail
+    assert "rescale, or give a larger step" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [(None, "NoneType"), (np.ones((2, 2)), "ndarray"), (1.0, "float")],
+    ids=["none", "array", "number"],
+)
+def test_a_gradient_that_is_no_tuple(answer: Any, came: str) -> None:
+    with pytest.raises(TypeError, match=f"`gradient` must return a tuple of arrays, .*; got {came}"):
+        gradcheck_function(cubic, lambda x, w: answer, [X, X])
+
+
 @pytest.mark.parametrize(
     ("answer", "subject", "detail"),
     [
@@ -125,7 +154,7 @@ def test_nothing_compared_fails(arguments: list[Any], mode: str) -> None:
 
     report = gradcheck_function(lambda *arguments: 1.0, gradient, arguments, mode=mode)
     assert not report.passed
-    assert report.findings[-1] == ("gradient", "all tensors", FAILED, None, None, "", "nothing was compared")
+    assert report.findings[-1] == ("gradient", "all tensors", FAILED, None, None, "", NOTHING)
     assert {finding.outcome for finding in report.findings[:-1]} <= {SKIPPED}
 
 
@@ -252,7 +281,55 @@ def test_given_arguments_are_what_is_checked() -> None:
 def test_no_step_fails() -> None:
     report = gradcheck(rx.GRU(2, 2), x=np.zeros((0, 2, 2)))
     assert not report.passed
-    assert found(report, "params").detail == "no parameter's gradient was compared"
+    assert found(report, "params").detail.startswith("no parameter's gradient: nothing was compared")
+
+
+def test_units_at_rest_are_drawn_again() -> None:
+    assert gradcheck(rx.RNN(2, 3, nonlinearity="relu"), seed=7).passed
+    alone = rx.RNN(1, 1, nonlinearity="relu", bias=False)
+    assert all(gradcheck(alone, mode="directional", seed=seed).passed for seed in range(20))
+
+
+def test_units_that_always_rest_fail_with_a_way_out() -> None:
+    report = gradcheck(rx.RNN(2, 2, nonlinearity=("affine", 0.0, 0.0)), mode="directional")
+    assert {finding.outcome for finding in report if finding.subject.startswith("params.")} == {SKIPPED}
+    assert found(report, "params").outcome == FAILED
+    assert "try another seed, or a wider layer" in found(report, "params").detail
+
+
+def test_a_state_that_fades_over_many_steps_is_told() -> None:
+    """Its gradient is not 0, but far below what differences see."""
+    model, x = (
+        rx.Sequential(rx.RNN(2, 2), rx.LastStep()),
+        np.random.default_rng(0).standard_normal((60, 1, 2)),
+    )
+    report = gradcheck(model, normal(NUMPY, model.init(NUMPY), 0, 0.3), x, mode="directional").require()
+    assert found(report, "state_0.0.h").outcome == SKIPPED
+    assert "lost in the rounding" in found(report, "state_0.0.h").detail
+
+
+@pytest.mark.parametrize(
+    ("lengths", "error", "match"),
+    [
+        (3, TypeError, r"`lengths` must be a list or host integer array .*; got int"),
+        ("ab", TypeError, r"`lengths` must be a list or host integer array .*; got str"),
+        ([2, -1], ValueError, r"`lengths` must lie in 0\.\..*; got -1 at index 1"),
+        (np.array(3), ValueError, r"`lengths` must have shape \(B,\)"),
+        ([2, 1.5], TypeError, r"`lengths` must hold integers; got 1\.5 at index 1"),
+    ],
+)
+def test_lengths_of_sequences_to_be_drawn(lengths: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        gradcheck(rx.RNN(2, 2), lengths=lengths)
+
+
+def test_x_as_nested_lists() -> None:
+    x = [[[0.5, -1.0]], [[2.0, 0.25]]]
+    reports = [gradcheck(rx.RNN(2, 2), x=each, mode="directional") for each in (x, np.array(x))]
+    assert reports[0].passed
+    assert reports[0] == reports[1]
+    tokens = rx.Sequential(rx.Embedding(4, 2), rx.RNN(2, 2))
+    assert gradcheck(tokens, x=[[1, 0], [3, 2]], mode="directional").passed
 
 
 class Faulty(rx.Linear):
@@ -379,8 +456,84 @@ def test_a_pair_sees_the_state_after_the_step_of_the_whole_cell() -> None:
 
     cell = rx.Cell("own", (before._replace(partials=partials), after))
     assert gradcheck_cell(cell, hidden_size=2, batch=4, backend="numpy").passed
-    assert [tuple(s.h.shape) for s in seen] == [(2, 4)]
+    assert {tuple(s.h.shape) for s in seen} == {(2, 4)}
     assert (abs(seen[0].h) > 0).all()
+
+
+@pytest.mark.parametrize("seed", [10, 15, 18, 19, 22])
+def test_planes_at_rest_are_drawn_again(seed: int) -> None:
+    for sizes in ({}, {"hidden_size": 3, "batch": 2}):
+        assert gradcheck_cell(rnn.cell("tanh", clip=0.3), seed=seed, **sizes).passed
+
+
+def one_pair(cell: rx.Cell, **functions: Any) -> rx.Cell:
+    """Return a cell with some functions of its first pair replaced."""
+    first, *others = cell.pairs
+    return cell._replace(name="own", pairs=(first._replace(**functions), *others))
+
+
+PAIR = UGRNN.pairs[0]
+BEFORE = CELLS["gru_reset_before"].pairs[0]
+
+
+def returning(function: Any, change: Any) -> Any:
+    """Return a function whose answer is changed."""
+    return lambda *arguments, **options: change(function(*arguments, **options))
+
+
+@pytest.mark.parametrize(
+    ("function", "change", "detail"),
+    [
+        ("forward", lambda out: out[0], r"`forward` must return \(result, kept\); got State"),
+        ("forward", lambda out: (out[0].h, out[1]), r"must return a state with the fields \('h',\)"),
+        ("forward", lambda out: (rx.State(out[0].h[:1]), out[1]), r"\(8, 4\) as the state; got \(1, 4\)"),
+        ("forward", lambda out: (out[0], ()), r"`forward` must keep 2 planes, \('g', 'c'\); got 0"),
+        ("forward", lambda out: (out[0], (*out[1], out[1][0])), r"`forward` must keep 2 planes, .*; got 3"),
+        ("forward", lambda out: (out[0], None), "must return a tuple of planes as kept; got NoneType"),
+        ("partials", lambda out: None, "`partials` must return a tuple of planes as planes; got NoneType"),
+        ("partials", lambda out: (out[0], 1.0, out[2]), r"\(8, 4\) as planes; got float"),
+        ("backward", lambda out: None, r"`backward` must return \(d_a, d_s_prev\); got NoneType"),
+        ("backward", lambda out: (out[0][0], out[1]), "a tuple of planes as d_a; got ndarray"),
+        ("backward", lambda out: ((*out[0], out[0][0]), out[1]), r"2 planes as d_a, for \('g', 'c'\); got 3"),
+        ("backward", lambda out: (out[0], ()), "d_s_prev a plane or None for each of .*; got tuple of 0"),
+        ("backward", lambda out: (out[0], (*out[1], None)), "d_s_prev a plane or None .*; got tuple of 2"),
+        ("backward", lambda out: (out[0], (out[1][0][:, :1],)), r"\(8, 4\) as d_s_prev; got \(8, 1\)"),
+    ],
+)  # fmt: skip
+def test_the_form_of_what_a_pair_returns(function: str, change: Any, detail: str) -> None:
+    cell = one_pair(UGRNN, **{function: returning(getattr(PAIR, function), change)})
+    (failure,) = gradcheck_cell(cell).failures
+    assert (failure.check, failure.subject) == ("form", "own pair 0")
+    assert re.search(detail, failure.detail)
+
+
+def test_the_form_of_an_operand_and_of_a_vector() -> None:
+    operand = returning(BEFORE.forward, lambda out: (None, out[1]))
+    (failure,) = gradcheck_cell(one_pair(CELLS["gru_reset_before"], forward=operand)).failures
+    assert "as the next pair's operand; got NoneType" in failure.detail
+    before, after = CELLS["gru_reset_before"].pairs
+    bare = after._replace(forward=returning(after.forward, lambda out: (out[0].h, out[1])))
+    failures = gradcheck_cell(CELLS["gru_reset_before"]._replace(pairs=(before, bare))).failures
+    assert {"`forward` must return a state with the fields ('h',); got ndarray"} == {
+        f.detail for f in failures
+    }
+    peephole = lstm.cell(peepholes=True)
+
+    def summed(out: Any) -> Any:
+        return (*out[0][:-1], out[0][-1].sum(axis=1, keepdims=True)), out[1]
+
+    cell = one_pair(peephole, backward=returning(peephole.pairs[0].backward, summed))
+    (failure,) = gradcheck_cell(cell).failures
+    assert "must return planes (H, B) = (8, 4) as d_a; got (8, 1)" in failure.detail
+
+
+def test_backends_of_another_precision() -> None:
+    """Differences are of float64, whatever the backend's own precision."""
+    backend = open_backend("numpy", "float32")
+    assert double(backend).precision == "float64"
+    assert double(backend) == double("numpy")
+    assert found(gradcheck(rx.RNN(2, 2), backend=backend), "params.0.weight_hh").value < 1e-8
+    assert gradcheck_cell(UGRNN, backend=backend).findings == gradcheck_cell(UGRNN).findings
 
 
 def test_cells_that_are_none() -> None:

@@ -11,6 +11,7 @@ import pytest
 from support import PORTABLE, open_backend
 
 import rnn_xp as rx
+from rnn_xp import tree
 from rnn_xp.backend import Backend
 from rnn_xp.verify.backends import parity
 
@@ -46,7 +47,7 @@ class Skewed(Backend):
 def test_a_difference_is_told_tensor_by_tensor(steps: int) -> None:
     plain = open_backend("numpy")
     skewed = Skewed(*[getattr(plain, field.name) for field in dataclasses.fields(plain)])
-    report = parity(rx.GRU(2, 3), skewed, steps=steps)
+    report = parity(rx.GRU(2, 3), skewed, "array_api_strict", steps=steps)
     failed = {finding.subject: finding for finding in report.failures}
     assert {"y", "state_T.h", "d_params.0.weight_ih", "d_x"} <= set(failed)
     # x is off by 1e-9, and so is what is proportional to it or to the cotangent
@@ -56,16 +57,33 @@ def test_a_difference_is_told_tensor_by_tensor(steps: int) -> None:
     assert ("losses" in failed) == bool(steps)
 
 
-def test_the_same_backend_has_no_error() -> None:
-    report = parity(rx.GRU(2, 3), "numpy", dtype="float32", steps=5)
+def test_the_same_sums_have_no_error() -> None:
+    report = parity(rx.GRU(2, 3), "array_api_strict", dtype="float32", steps=5)
     assert report.passed
     assert {finding.value for finding in report} == {0.0}
+
+
+def test_where_all_is_zero_nothing_was_compared() -> None:
+    layer = rx.RNN(2, 3)
+    params = tree.map(np.zeros_like, layer.init(open_backend("numpy")))
+    zero = rx.Sequential(layer, rx.Linear(3, 1))
+    zeros = (params, tree.map(np.zeros_like, zero.init(open_backend("numpy"))[1]))
+    report = parity(zero, "array_api_strict", params=zeros, x=np.zeros((2, 1, 2)), steps=0)
+    told = {finding.subject: finding for finding in report}
+    assert told["y"].outcome == "not applicable"
+    assert told["y"].detail == "it is zero on both sides"
+    assert told["d_params.1.bias"].outcome == "passed"
 
 
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
         ({"layer": "lstm"}, TypeError, "`layer` must be a layer or a Sequential of rnn_xp; got str."),
+        (
+            {"other": "numpy"},
+            ValueError,
+            "`other` must be another library or device than `backend`; got numpy",
+        ),
         ({"steps": -1}, ValueError, "`steps` must be an integer of at least 0; got -1."),
         ({"dtype": "float16"}, ValueError, "`dtype` must be one of 'float64', 'float32'; got 'float16'."),
         (
@@ -77,4 +95,4 @@ def test_the_same_backend_has_no_error() -> None:
 )
 def test_words(wrong: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
-        parity(**{"layer": rx.GRU(2, 3), "backend": "numpy", **wrong})
+        parity(**{"layer": rx.GRU(2, 3), "backend": "numpy", "other": "array_api_strict", **wrong})

@@ -9,6 +9,8 @@ import pytest
 from support import MAKERS, normal, open_backend
 
 import rnn_xp as rx
+from rnn_xp import tree
+from rnn_xp.verify.adapters.layer import LayerAdapter
 from rnn_xp.verify.report import FAILED, PASSED, SKIPPED
 from rnn_xp.verify.suite.run import FIRST, OF_D_X, OF_Y, properties
 
@@ -61,11 +63,45 @@ def test_every_kind_of_layer_passes(name: str) -> None:
     found = outcomes(report)
     assert list(found) == NAMES
     pooled = name in ("last step", "last step against time", "mean", "max")
-    ahead = name in ("stacked", "a model per step", "mean")
-    skipped = {"chunks"} if not ahead else set()
+    both = name in ("stacked, both ways", "last step", "max")
+    skipped = {"chunks"} if both else set()
     if pooled or name == "stacked, both ways":
         skipped |= {"causality", "gradient causality"}
     assert {each for each, outcome in found.items() if outcome == SKIPPED} == skipped
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    "layer",
+    [
+        rx.RNN(3, 2, nonlinearity="relu", bidirectional=True),
+        rx.Sequential(
+            rx.LSTM(3, 2, 2, bidirectional=True, proj_size=1), rx.GRU(2, 4, reverse=True), rx.MaxPool()
+        ),
+        rx.LSTM(3, 4, num_layers=3, clip=0.5),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_place_of_the_state_is_seen_to_be_taken(layer: Any, dtype: str, seed: int) -> None:
+    report = properties(layer, dtype=dtype, seed=seed)
+    found = {each.subject: each.outcome for each in report if each.check == "state"}
+    assert found == {"y": PASSED, "state_T": PASSED}
+
+
+@pytest.mark.parametrize(("times", "seed"), [(10.0, 2), (10.0, 21), (15.0, 21), (15.0, 26)])
+def test_strongly_driven_layers_pass_and_their_wrong_gradients_do_not(times: float, seed: int) -> None:
+    """Curvature spoils wide differences, and rounding narrow ones."""
+
+    class Wrong(LayerAdapter):
+        def input_gradient(self, x: Any, d_y: Any, lengths: Any = None) -> Any:
+            return (1.0 + 1e-6) * super().input_gradient(x, d_y, lengths)
+
+    backend = open_backend("numpy")
+    layer = rx.RNN(3, 16)
+    params = tree.map(lambda leaf: times * leaf, layer.init(backend, seed))
+    properties(layer, params=params, seed=seed).require()
+    assert failed(properties(Wrong(layer, params), seed=seed)) == {"directional derivative"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -173,6 +209,17 @@ class Turned:
         return np.roll(y, 4, axis=2), state_T[::-1]
 
 
+class Behind(Elman):
+    """One direction, against time."""
+
+    reverse = 4
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        keep = self.keep(x, lengths)
+        y, state_T = super().forward(turned(x, keep), lengths, state_0)
+        return turned(y, keep), state_T
+
+
 class Last(Elman):
     """The last valid step of one direction."""
 
@@ -181,7 +228,7 @@ class Last(Elman):
         return state_T[0], state_T
 
 
-@pytest.mark.parametrize("network", [Elman, WithGradient, Both, Last])
+@pytest.mark.parametrize("network", [Elman, WithGradient, Both, Behind, Last])
 def test_networks_by_hand_pass(network: Any) -> None:
     report = properties(network()).require()
     assert list(outcomes(report)) == NAMES
@@ -235,6 +282,65 @@ class FutureLeaks(Elman):
 class StateNotCarried(Elman):
     def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
         return super().forward(x, lengths)
+
+
+def only_of_empty(x: Any, lengths: Any, state_0: Any) -> Any:
+    """Return a state that is 0 but for samples of no steps."""
+    empty = np.full(x.shape[1], not len(x)) if lengths is None else lengths == 0
+    return None if state_0 is None else tuple(part * empty[:, None] for part in state_0)
+
+
+class StateNotCarriedBothWays(Both):
+    """Both directions start from 0; it has no twin that could tell."""
+
+    flipped = None
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        return super().forward(x, lengths, only_of_empty(x, lengths, state_0))
+
+
+class StateOfOneDirection(Both):
+    """Against time it starts from 0, and the state is one array of both."""
+
+    flipped = None
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        if state_0 is not None:
+            state_0 = (state_0[0][0], only_of_empty(x, lengths, state_0)[0][1])
+        y, state_T = super().forward(x, lengths, state_0)
+        return y, (np.stack(state_T),)
+
+
+class StateTurnedRound(Both):
+    """Each direction's last state is given as the other's."""
+
+    flipped = None
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        y, state_T = super().forward(x, lengths, state_0)
+        return y, state_T[::-1]
+
+
+class StateOfYAlone(Elman):
+    """The last state is that of a start from 0."""
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        y, _ = super().forward(x, lengths, state_0)
+        return y, super().forward(x, lengths)[1]
+
+
+class StateNotCarriedBehind(Behind):
+    """A chunk starts from 0 where it is shorter than the whole."""
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        return super().forward(x, lengths, None if lengths is None and 1 < len(x) < 7 else state_0)
+
+
+class StateForgotten(Elman):
+    """One that is said to be taken, but none is returned."""
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        return super().forward(x, lengths, state_0 or None)[0], None
 
 
 class StateNotReturned(Elman):
@@ -407,12 +513,18 @@ WRONG = {
     BackwardNotTurnedBack: "causality, memory, reversal",
     BackwardFromThePadding: "padding contents, amount of padding, reversal",
     FutureLeaks: "causality, chunks",
-    StateNotCarried: "zero length, chunks",
-    StateNotReturned: "amount of padding, chunks",
+    StateNotCarried: "zero length, state, chunks",
+    StateNotCarriedBothWays: "state",
+    StateOfOneDirection: "state",
+    StateTurnedRound: "zero length, state",
+    StateOfYAlone: "zero length, state, chunks",
+    StateNotCarriedBehind: "chunks",
+    StateForgotten: "state, chunks",
+    StateNotReturned: "amount of padding, state, chunks",
     MaskMultiplied: "padding contents",
     LastAtT: "batch independence, amount of padding",
     LeftSorted: f"{ORDER}, amount of padding, zero length",
-    NoMemory: "memory",
+    NoMemory: "memory, state",
     OneStepLate: "batch independence, memory",
     FirstStepOnly: "memory",
     NormalisedOverTheBatch: "batch independence, batch of one",
@@ -521,6 +633,10 @@ def test_a_wrong_gradient_beside_kinks_is_one() -> None:
         assert failed(properties(kinked, input_gradient=wrong, **options)) == {"directional derivative"}
 
 
+def test_any_seed_of_numpys_generators_will_do() -> None:
+    assert properties(Elman(), seed=2**40).require().json() != properties(Elman()).json()
+
+
 def test_what_is_refused_is_skipped_with_the_words_of_the_refusal() -> None:
     class Refusing(Elman):
         def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
@@ -549,6 +665,81 @@ def test_a_refused_nan_is_skipped_too_and_finite_numbers_are_not() -> None:
     assert refused == {("batch independence", "others NaN")} | padding
     assert finding(report, "batch independence", "others NaN").outcome == SKIPPED
     assert finding(report, "padding contents", "1e+30").outcome == PASSED
+
+
+class Careful(WithGradient):
+    """It refuses what is not finite, forward and back."""
+
+    def refuse(self, x: Any) -> None:
+        if not np.isfinite(x).all():
+            msg = "not finite"
+            raise ValueError(msg)
+
+    def forward(self, x: Any, lengths: Any = None, state_0: Any = None) -> tuple[Any, Any]:
+        self.refuse(x)
+        return super().forward(x, lengths, state_0)
+
+    def input_gradient(self, x: Any, d_y: Any, lengths: Any = None) -> Any:
+        self.refuse(x)
+        return super().input_gradient(x, d_y, lengths)
+
+
+def test_a_nan_refused_by_the_gradient_is_skipped_too() -> None:
+    report = properties(Careful()).require()
+    refused = {each.subject for each in report if "not finite" in each.detail and "gradient" in each.check}
+    assert refused == {"others NaN", *(f"padding of {value}" for value in ("inf", "-inf", "nan"))}
+    for check, subject in (
+        ("gradient batch independence", "others changed"),
+        ("gradient padding", "padding of other numbers"),
+        ("gradient padding", "padding of 1e+30"),
+        ("gradient padding", "3 steps more"),
+    ):
+        assert finding(report, check, subject).outcome == PASSED
+
+
+def test_what_refuses_nan_is_still_told_of_its_faults() -> None:
+    class Leaking(Careful):
+        def input_gradient(self, x: Any, d_y: Any, lengths: Any = None) -> Any:
+            d_x = super().input_gradient(x, d_y, lengths)
+            return d_x + 1e-3 * np.where(self.keep(x, lengths), 0.0, x)
+
+    report = properties(Leaking())
+    assert failed(report) == {"gradient padding", "gradient causality"}
+    assert finding(report, "gradient padding", "padding of other numbers").outcome == FAILED
+
+
+def test_ordinary_padding_must_not_be_refused() -> None:
+    class Padded(Elman):
+        seen = None
+
+        def keep(self, x: Any, lengths: Any) -> Any:
+            keep = super().keep(x, lengths)
+            if lengths is not None:
+                self.seen = np.where(keep, 0.0, x) if self.seen is None else self.seen
+                if not np.array_equal(self.seen, np.where(keep, 0.0, x)):
+                    msg = "other padding"
+                    raise ValueError(msg)
+            return keep
+
+    report = properties(Padded())
+    one = finding(report, "padding contents", "y")
+    assert one.outcome == FAILED
+    assert "other padding" in one.detail
+
+
+@pytest.mark.parametrize("layer", [rx.GRU(3, 4, bidirectional=True), rx.GRU(3, 4, reverse=True)], ids=repr)
+def test_a_layer_that_drops_its_state_is_found_without_a_twin(layer: Any) -> None:
+    class Dropped(LayerAdapter):
+        def _run(self, x: Any, lengths: Any, state_0: Any) -> Any:
+            return super()._run(x, lengths, only_of_empty(x, lengths, state_0))
+
+    adapter = Dropped(layer)
+    adapter.flipped = None
+    report = properties(adapter)
+    assert failed(report) == ({"state"} if layer.bidirectional else {"state", "chunks"})
+    assert finding(report, "state", "y").detail.startswith(
+        "one step and a state: y when state_0[0][0] changes;"
+    )
 
 
 # Plain callables, and what they are told.
@@ -594,6 +785,16 @@ def test_what_reads_both_ways_must_say_so() -> None:
 def test_half_precision_has_a_limit_too() -> None:
     report = properties(lambda x: np.cumsum(x, axis=0), input_size=2, dtype="float16").require()
     assert {each.limit for each in report if each.unit == "relative" and each.limit is not None} == {0.05}
+
+
+def test_padding_too_large_for_half_precision_warns_nobody() -> None:
+    def summed(x: Any, lengths: Any = None) -> Any:
+        ends = np.full(x.shape[1], len(x)) if lengths is None else lengths
+        keep = (np.arange(len(x))[:, None] < ends)[:, :, None]
+        return np.cumsum(np.where(keep, x, 0), axis=0, dtype=x.dtype)
+
+    report = properties(summed, input_size=2, dtype="float16", takes_lengths=True).require()
+    assert finding(report, "padding contents", "1e+30").outcome == PASSED
 
 
 def test_a_wrong_gradient_in_half_precision_is_found_too() -> None:

@@ -218,7 +218,11 @@ POSITIVE = ("leaky_relu", "thresholded_relu", "elu", "scaled_tanh")
 
 def resolve(argument: str, spec: Name, clip: float | None) -> Activation:
     """Return the activation that `spec` names: "elu", or ("elu", 0.5) with the first of its constants."""
-    name, *constants = (spec,) if isinstance(spec, str) else tuple(spec)
+    parts = [spec] if isinstance(spec, str) else list(spec) if isinstance(spec, list | tuple) else []
+    if not parts or not isinstance(parts[0], str):
+        msg = f"`{argument}` must be a name, or a tuple of a name and its constants; got {spec!r}."
+        raise TypeError(msg)
+    name, *constants = parts
     found = ACTIVATIONS[checks.one_of(argument, name, ACTIVATIONS)]
     if len(constants) > len(found.constants):
         msg = f"`{argument}` must give {name} at most {len(found.constants)} constants; got {constants}."
@@ -235,7 +239,7 @@ def resolve(argument: str, spec: Name, clip: float | None) -> Activation:
 
 def resolve_all(specs: Sequence[Name], count: int, clip: float | None) -> tuple[Activation, ...]:
     """Return the activations of a cell that has `count` of them."""
-    if isinstance(specs, str) or not isinstance(specs, Sequence) or len(specs) != count:
+    if not isinstance(specs, list | tuple) or len(specs) != count:
         msg = f"`activations` must hold {count} names, or tuples of a name and constants; got {specs!r}."
         raise ValueError(msg)
     return tuple(resolve("activations", spec, clip) for spec in specs)

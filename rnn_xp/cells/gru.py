@@ -62,7 +62,8 @@ class Update(Formula):
         """Return h = (1 - z) n + z h_prev."""
         gate, candidate = self.functions
         z, n = gate(a[0], xp=xp), candidate(a[1], xp=xp)
-        return State(n + z * (s_prev.h - n)), (z, n, *inside(self.gate.clip, a, xp=xp))
+        h = n + z * (s_prev.h - n)
+        return State(h), (z, n) if self.gate.clip is None else (z, n, *inside(self.gate.clip, a, xp=xp))
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG002
         """Return the derivatives of h by a_z, a_n and h_prev."""
@@ -84,19 +85,21 @@ class After(Update):
         """Return h, with n's recurrent part p_n coming apart."""
         a_r, a_z, a_n, p_n = a
         r = self.functions[0](a_r, xp=xp)
-        state, (z, n, *through) = super().forward((a_z, a_n + r * p_n), s_prev, xp=xp)
+        state, (z, n, *through) = Update.forward(self, (a_z, a_n + r * p_n), s_prev, xp=xp)
+        if not through:
+            return state, (r, z, n, p_n)
         return state, (r, z, n, p_n, *inside(self.gate.clip, (a_r,), xp=xp), *through)
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:
         """Return those of the update, and the derivatives of n's pre-activation by a_r and p_n."""
         r, z, n, p_n, *through = kept
-        update = super().partials((z, n, *through[1:]), s_prev, s, xp=xp)
+        update = Update.partials(self, (z, n, *through[1:]), s_prev, s, xp=xp)
         return (*update, p_n * slopes((self.gate,), (r, *through[:1]), xp=xp)(0), r)
 
     def backward(self, d_s: State, planes: Sequence[Array]) -> tuple[Planes, tuple[Array]]:
         """Return the gradients of a_r, a_z, a_n and p_n, and of h_prev through z h_prev."""
         *update, n_r, n_p = planes
-        (d_z, d_n), d_s_prev = super().backward(d_s, update)
+        (d_z, d_n), d_s_prev = Update.backward(self, d_s, update)
         return (d_n * n_r, d_z, d_n, d_n * n_p), d_s_prev
 
 

@@ -121,8 +121,8 @@ def cell(
     """
     gate, candidate, output = resolve_all(activations, 3, clip)
     output = output._replace(clip=None)
-    checks.boolean("peepholes", peepholes)
-    checks.boolean("coupled", coupled)
+    peepholes = bool(checks.one_of("peepholes", peepholes, (True, False)))
+    coupled = bool(checks.one_of("coupled", coupled, (True, False)))
     formula = interned(Memory, gate, candidate, output, peepholes, coupled)
     gates = ("i", "g", "o") if coupled else ("i", "f", "g", "o")
     keeps = (*gates, "tanh_c")

@@ -49,7 +49,8 @@ def cell(nonlinearity: Name = "tanh", *, clip: float | None = None) -> Cell:
         reads=("a",),
         keeps=() if f.clip is None else ("a_inside",),
     )
-    return Cell(titled(f"rnn_{f.name}", constants=f.constants, clip=f.clip), (pair,))
+    constants = None if f.spec == f.name else f.constants
+    return Cell(titled(f"rnn_{f.name}", constants=constants, clip=f.clip), (pair,))
 
 
 TANH, RELU = cell("tanh"), cell("relu")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
+from rnn_xp.interop.host_adapter import features, floating
 
 Host: TypeAlias = NDArray[Any]
 State: TypeAlias = tuple[Host, ...]
@@ -37,6 +38,8 @@ class KerasAdapter:
     ------
     ValueError
         If a layer has go_backwards=True, and so y in the order of reading, or gives two y (merge_mode=None).
+    TypeError
+        If it computes in what host arrays have not (bfloat16), or `input_size` is needed.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class KerasAdapter:
         if recurrent:
             reverse = None if merged else model.forward_layer.cell.output_size if both else 0
         self.model, self.name = model, name or f"keras.{type(model).__name__}"
-        self.input_size, self.dtype = checks.integer("input_size", input_size), model.compute_dtype
+        self.input_size = features(input_size)
+        self.dtype = floating(model.compute_dtype, 'Build it with dtype="float32".')
         takes_lengths = recurrent if takes_lengths is None else takes_lengths
         self.takes_lengths = checks.boolean("takes_lengths", takes_lengths)
         self.takes_state = recurrent and model.return_state

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
+from rnn_xp.interop.host_adapter import features, floating
 
 Host: TypeAlias = NDArray[Any]
 State: TypeAlias = tuple[Host, ...]
@@ -39,7 +40,9 @@ class OnnxRuntimeAdapter:
     Raises
     ------
     ValueError
-        If the graph has no X or Y of that name, or does not tell a size that is needed.
+        If the graph has no X or Y of that name, an X that is not (T, B, D), or a state of unknown size.
+    TypeError
+        If X is of integers, or `input_size` is needed.
     """
 
     def __init__(
@@ -60,8 +63,12 @@ class OnnxRuntimeAdapter:
                 msg = f"`names` must say what the graph calls {key}; it has {', '.join(nodes)}."
                 raise ValueError(msg)
         x, y = self._nodes["X"], self._nodes["Y"]
-        self.session, self.name, self.dtype = session, name or "onnxruntime session", DTYPES[x.type]
-        self.input_size = checks.integer("input_size", x.shape[2] if input_size is None else input_size)
+        self.session, self.name = session, name or "onnxruntime session"
+        self.dtype = DTYPES[floating(x.type, "Check what follows an embedding by itself.", DTYPES)]
+        if len(x.shape) != 3:
+            msg = f"the graph must take X (T, B, D); got the shape {tuple(x.shape)}."
+            raise ValueError(msg)
+        self.input_size = features(x.shape[2] if input_size is None else input_size)
         self.takes_lengths = "sequence_lens" in self._nodes
         self._starts = [key for key in STATES if key in self._nodes]
         self.takes_state = bool(self._starts) and all(STATES[key] in self._nodes for key in self._starts)

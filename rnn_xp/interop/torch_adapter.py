@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
+from rnn_xp.interop.host_adapter import features, floating
 
 Host: TypeAlias = NDArray[Any]
 State: TypeAlias = tuple[Host, ...]
@@ -32,6 +33,11 @@ class ModuleAdapter:
         How many of the last features of y run against time; None: each may have read both ways.
     name
         What reports call it.
+
+    Raises
+    ------
+    TypeError
+        If the module computes in what host arrays have not (bfloat16), or `input_size` is needed.
     """
 
     takes_state = False
@@ -47,14 +53,15 @@ class ModuleAdapter:
         name: str | None = None,
     ) -> None:
         self.name = type(module).__name__ if name is None else name
-        self.input_size = checks.integer("input_size", input_size)
+        self.input_size = features(input_size)
         self.takes_lengths = checks.boolean("takes_lengths", takes_lengths)
         self.reverse = None if reverse is None else checks.integer("reverse", reverse, 0)
         self.layout = checks.one_of("layout", layout, ("TNC", "NTC"))
         self.module = module
         first = next(module.parameters(), None)
         self.device = None if first is None else first.device
-        self.dtype = "float32" if first is None else str(first.dtype).removeprefix("torch.")
+        dtype = "float32" if first is None else str(first.dtype).removeprefix("torch.")
+        self.dtype = floating(dtype, "Check a copy of it: copy.deepcopy(module).float().")
 
     def forward(
         self, x: Host, lengths: Host | None = None, state_0: State | None = None
@@ -154,12 +161,12 @@ class _Twin(RecurrentAdapter):
         return y.roll(y.shape[-1] // 2, -1), _turned(state_T)
 
 
-def torch_adapter(module: Any, *args: Any, **how: Any) -> ModuleAdapter:
-    """Return a `RecurrentAdapter` of torch.nn.RNN, GRU and LSTM, a `ModuleAdapter` of any other module."""
+def torch_adapter(module: Any) -> type[ModuleAdapter]:
+    """Return the kind of adapter: `RecurrentAdapter` of torch.nn.RNN, GRU, LSTM, else `ModuleAdapter`."""
     import torch
 
     recurrent = isinstance(module, torch.nn.RNN | torch.nn.GRU | torch.nn.LSTM)
-    return RecurrentAdapter(module, *args, **how) if recurrent else ModuleAdapter(module, *args, **how)
+    return RecurrentAdapter if recurrent else ModuleAdapter
 
 
 def _turned(state: Any) -> tuple[Any, ...]:

@@ -15,8 +15,12 @@ from rnn_xp.verify.differences import gradcheck_function as gradcheck_function
 from rnn_xp.verify.gradients import gradcheck as gradcheck
 from rnn_xp.verify.own_cell import cell as cell
 from rnn_xp.verify.pairs import gradcheck_cell as gradcheck_cell
+from rnn_xp.verify.report import FAILED as FAILED
+from rnn_xp.verify.report import PASSED as PASSED
+from rnn_xp.verify.report import SKIPPED as SKIPPED
 from rnn_xp.verify.report import Finding as Finding
 from rnn_xp.verify.report import Report as Report
 from rnn_xp.verify.report import VerificationError as VerificationError
 from rnn_xp.verify.rounding import oracle as oracle
 from rnn_xp.verify.suite.run import properties as properties
+from rnn_xp.verify.survey import certify as certify

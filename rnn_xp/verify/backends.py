@@ -17,7 +17,7 @@ from rnn_xp.random import Rng
 from rnn_xp.train.fit import fit
 from rnn_xp.typing import Tree
 from rnn_xp.verify.problems import Problem, check_layer, problem
-from rnn_xp.verify.report import FAILED, Finding, Report, measured
+from rnn_xp.verify.report import FAILED, SKIPPED, Finding, Report, measured
 
 LIMIT = 100.0
 """Of an error over sqrt(T), in eps; in training, of that over sqrt(steps) too."""
@@ -66,7 +66,7 @@ def parity(
     Examples
     --------
     >>> import rnn_xp as rx
-    >>> report = parity(rx.GRU(2, 3), "numpy", steps=5)
+    >>> report = parity(rx.GRU(2, 3), "array_api_strict", steps=5)
     >>> report.passed, report.findings[0].subject
     (True, 'y')
     """
@@ -74,6 +74,9 @@ def parity(
     dtype = checks.one_of("dtype", dtype, ("float64", "float32"))
     steps, seed = checks.integer("steps", steps, 0), checks.integer("seed", seed, 0, 2**32 - 1)
     pair = [get_backend(each, dtype=dtype) for each in (backend, other)]
+    if pair[0].name == pair[1].name and pair[0].device == pair[1].device:
+        msg = f"`other` must be another library or device than `backend`; got {pair[0].name} twice."
+        raise ValueError(msg)
     generator = np.random.default_rng(seed)
     rng = Rng(seed, 0)
     given = problem(layer, params, x, None, lengths, rng, generator).rounded(dtype)
@@ -151,7 +154,10 @@ def _compare(check: str, one: Tree, other: Tree, limit: float, dtype: str) -> li
             continue
         a, b = a.astype(np.float64), b.astype(np.float64)
         gap, scale = float(np.max(np.abs(a - b))), float(np.max(np.abs(b)))
-        error = gap / (scale * eps) if scale else (0.0 if gap == 0.0 else math.inf)
+        if not scale and not gap:
+            findings.append(Finding(check, name, SKIPPED, detail="it is zero on both sides"))
+            continue
+        error = gap / (scale * eps) if scale else math.inf
         size = float(np.linalg.norm(b))
         relative = float(np.linalg.norm(a - b)) / size if size else gap
         findings.append(measured(check, name, error, limit, "eps", f"norm-relative {relative:.2g}"))

@@ -26,6 +26,10 @@ FLOOR = 1e-3
 NOISE = 64.0
 """Roundings of the function in what counts as a difference of zero."""
 
+NOTHING = "nothing was compared: no gradient is other than 0 here; try another seed, or a wider layer"
+LOST = "lost in the rounding"
+"""What a finding says where there are no gradients, and where differences cannot see them."""
+
 KINKS = 0.1
 """The share of a tensor's elements that may lie at kinks; one always may."""
 
@@ -78,12 +82,13 @@ def gradcheck_function(
     Returns
     -------
     report : Report
-        One finding for each argument. It fails, too, where there was nothing to compare.
+        One finding for each argument. It fails, too, where there was nothing to compare, and where a gradient
+        is below what the rounding of the function lets differences see.
 
     Raises
     ------
     TypeError, ValueError
-        Where an option is not as described.
+        Where an option is not as described, or `gradient` returns no tuple.
 
     Examples
     --------
@@ -107,6 +112,10 @@ def gradcheck_function(
         raise ValueError(msg)
     title = f"gradients against central differences, {mode}"
     answers = gradient(*[each.copy() for each in given])
+    if not isinstance(answers, tuple | list):
+        must = "`gradient` must return a tuple of arrays, one for each argument"
+        msg = f"{must}; got {type(answers).__name__}."
+        raise TypeError(msg)
     faults = _faults(answers, given, names)
     if faults:
         return Report(title, tuple(faults))
@@ -185,7 +194,7 @@ def _findings(
             a[index] = n[index] = 0.0
         findings.append(_finding(Compared(name, a, n, len(kinks)), floor, noise, tolerance))
     if all(finding.outcome == SKIPPED for finding in findings):
-        findings.append(Finding("gradient", "all tensors", FAILED, detail="nothing was compared"))
+        findings.append(Finding("gradient", "all tensors", FAILED, detail=NOTHING))
     elif not any(np.any(a) for a in analytic):
         detail = "every analytic gradient is zero, so nothing was checked"
         findings.append(Finding("gradient", "all tensors", FAILED, detail=detail))
@@ -203,6 +212,10 @@ def _finding(compared: Compared, floor: float, noise: float, tolerance: float) -
         detail = "it lies at a kink: choose another seed" if n.size else "it has no elements"
         return Finding("gradient", name, SKIPPED, detail=detail)
     if np.all(np.abs(a) <= noise) and np.all(np.abs(n) <= noise):
+        if np.any(a):
+            lost = f"a gradient of {np.max(np.abs(a)):.3g} is {LOST} (noise {noise:.3g})"
+            detail = f"{lost}: rescale, or give a larger step"
+            return Finding("gradient", name, FAILED, detail=detail)
         detail = f"the function does not depend on it here: both gradients are zero{left_out}"
         return Finding("gradient", name, SKIPPED, detail=detail)
     errors = np.abs(a - n)

@@ -21,13 +21,30 @@ GUARD_BITS = 10
 """What the numbers carry beyond the digits asked for."""
 
 UNCHANGED = (
-    "abs", "arange", "argmax", "bool", "concat", "empty", "empty_like", "inf", "int64", "max", "maximum",
-    "mean", "min", "minimum", "permute_dims", "reshape", "sum", "take", "where",
+    "abs", "add", "all", "any", "arange", "argmax", "argmin", "bool", "broadcast_to", "concat", "divide", "e",
+    "empty", "empty_like", "equal", "expand_dims", "flip", "greater", "greater_equal", "inf", "int64", "less",
+    "less_equal", "logical_and", "logical_not", "logical_or", "matmul", "matrix_transpose", "max", "mean",
+    "min", "multiply", "nan", "negative", "newaxis", "not_equal", "permute_dims", "pi", "positive", "prod",
+    "reshape", "roll", "square", "squeeze", "stack", "subtract", "sum", "take", "tile",
 )  # fmt: skip
 """What NumPy does with objects as it should: it moves, compares, adds and divides them."""
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "sqrt", "tanh")
+MIXING = ("maximum", "minimum", "pow", "where")
+"""So does it with these, but for a Python float among the arguments, which must become a number first."""
+
+FUNCTIONS = (
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "exp", "expm1", "log", "log10", "log1p",
+    "sin", "sinh", "sqrt", "tan", "tanh",
+)  # fmt: skip
 """What the library of the numbers computes, one number after the other."""
+
+
+class UnknownNameError(AttributeError):
+    """A formula asks for what the namespace does not have."""
+
+
+class ForeignCallError(TypeError):
+    """A formula hands numbers to functions of another namespace."""
 
 
 class Digits:
@@ -45,14 +62,31 @@ class Digits:
     """The dtype of the numbers, by the name that asks for the most precise one."""
 
     exp: Any
+    log: Any
     log1p: Any
+    maximum: Any
+    minimum: Any
 
     def __init__(self, number: Callable[[Any], Any], functions: Any) -> None:
         self._number = np.frompyfunc(number, 1, 1)
         for name in UNCHANGED:
             setattr(self, name, getattr(np, name))
+        for name in MIXING:
+            setattr(self, name, self._mixing(getattr(np, name)))
         for name in FUNCTIONS:
             setattr(self, name, np.frompyfunc(getattr(functions, name), 1, 1))
+
+    def __getattr__(self, name: str) -> Any:
+        msg = f"high precision knows no `xp.{name}`"
+        raise UnknownNameError(msg)
+
+    def _mixing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of NumPy that takes Python floats for numbers."""
+
+        def mixed(*arguments: Any) -> Any:
+            return function(*[self._number(each) if isinstance(each, float) else each for each in arguments])
+
+        return mixed
 
     def asarray(self, value: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Objects:  # noqa: ARG002
         """Return `value` as an array; floats become numbers."""
@@ -94,6 +128,19 @@ class Digits:
     def ones_like(self, x: Objects) -> Objects:
         """Return an array like x of 1."""
         return self.full(x.shape, 1, x.dtype)
+
+    def clip(self, x: Objects, min: Any = None, max: Any = None) -> Any:
+        """Return x held between `min` and `max`."""
+        x = x if min is None else self.maximum(x, min)
+        return x if max is None else self.minimum(x, max)
+
+    def sign(self, x: Objects) -> Objects:
+        """Return -1, 0 or 1."""
+        return self.astype(np.sign(x), x.dtype)
+
+    def log2(self, x: Objects) -> Any:
+        """Return the logarithm to the base 2."""
+        return self.log(x) / self.log(self.full((), 2))
 
     def logaddexp(self, x: Objects, y: Objects) -> Any:
         """Return log(exp(x) + exp(y))."""

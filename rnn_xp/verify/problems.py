@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_xp import checks, tree
-from rnn_xp.backend import get_backend, to_numpy
+from rnn_xp.backend import Backend, get_backend, to_numpy
 from rnn_xp.layers import Layer
+from rnn_xp.layers.base import _key
 from rnn_xp.random import Rng
 from rnn_xp.typing import Tree
 
 STEPS, LENGTHS, FEATURES = 5, (3, 5, 1), 3
 """The sequences that are drawn: unsorted, one of them short."""
+
+LONGEST = 100_000
+"""The longest sequence that is drawn."""
+
+DRAWS = 10
+"""How often a problem is drawn until there is something to compare: a relu may hold all units at rest."""
 
 NUMPY = get_backend("numpy", dtype="float64")
 
@@ -63,6 +71,12 @@ def check_layer(layer: Any) -> Layer:
     return layer
 
 
+def double(backend: str | Backend) -> Backend:
+    """Return a backend, whatever its precision, in float64."""
+    own = get_backend(backend)
+    return replace(own, dtype=own.xp.float64, precision="float64")
+
+
 def problem(
     layer: Layer,
     params: Tree | None,
@@ -79,20 +93,21 @@ def problem(
 
     Lengths are drawn with x.
     """
+    rng = None if rng is None else _key(rng)
     seed = int(generator.integers(2**31))
     if params is None:
         drawn = layer.init(NUMPY, seed)
         params = tree.map(lambda leaf: leaf + noise * generator.standard_normal(leaf.shape), drawn)
     params = host(params)
     if x is None:
-        lengths = LENGTHS if lengths is None else tuple(lengths)
+        lengths = LENGTHS if lengths is None else _drawn(lengths)
         kind, size, _ = layer.intake
         shape = (max(lengths, default=STEPS), len(lengths))
         if kind == "tokens":
             x = generator.integers(size or FEATURES, size=shape)
         else:
             x = generator.standard_normal((*shape, size or FEATURES))
-    x = host(x)
+    x = host(np.asarray(x) if isinstance(x, list | tuple) else x)
     state_0 = None if state_0 is None else host(state_0)
     y, state_T, _ = layer.forward(params, x, state_0, lengths, rng)
 
@@ -105,11 +120,17 @@ def problem(
     return Problem(params, x, state_0, ends, rng, normal(y), normal(state_T))
 
 
+def _drawn(lengths: Any) -> tuple[int, ...]:
+    """Return `lengths` of sequences that are to be drawn, as many as there are."""
+    batch = len(lengths) if isinstance(lengths, list | tuple) else int(np.size(lengths))
+    return checks.lengths(lengths, batch, LONGEST)
+
+
 def host(value: Tree) -> Tree:
     """Return a tree of arrays, of whatever library, on the host: float64, and integers as they are."""
 
     def one(leaf: Any) -> Any:
-        array = np.asarray(leaf) if isinstance(leaf, list | float) else to_numpy(leaf)
+        array = to_numpy(leaf)
         return array if array.dtype.kind in "iu" else array.astype(np.float64)
 
     return tree.map(one, value)

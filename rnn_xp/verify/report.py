@@ -101,7 +101,8 @@ class Report:
 
     def __str__(self) -> str:
         """Write a line for each check, then every failure in full."""
-        outcome = PASSED if self.passed else FAILED.upper()
+        skipped = self.counts().keys() == {SKIPPED}
+        outcome = PASSED if self.passed else SKIPPED if skipped else FAILED.upper()
         lines = [f"{self.title}: {outcome}", *(f"  {line}" for line in self.summary())]
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rnn_xp import checks
 from rnn_xp.verify.configurations import FAMILIES, MASKS, Configuration, configurations
-from rnn_xp.verify.report import Finding, Report, measured
-from rnn_xp.verify.rounding import LIMIT, against, slope_finding
+from rnn_xp.verify.report import SKIPPED, Finding, Report, measured
+from rnn_xp.verify.rounding import LIMIT, against, slope_finding, telling
 from rnn_xp.verify.truth import DTYPES, Errors, errors
 
 SIDES = ("forward", "gradient")
@@ -42,7 +42,8 @@ def certify(
         each family the worst gradient at high precision.
     rows : list of dict
         One for each configuration, of JSON values: the worst tensors of the forward pass and of the gradients
-        in each dtype, in eps and in eps over the condition.
+        in each dtype, in eps and, of those whose condition lets them tell anything, in eps over it; and how
+        many others there were, `not_telling`.
 
     Raises
     ------
@@ -95,15 +96,21 @@ def _row(configuration: Configuration, found: Errors) -> dict[str, Any]:
         row[dtype] = {}
         for side in SIDES:
             names = [name for name in tensors if name.startswith("d_") == (side == "gradient")]
-            shares = {name: tensors[name] / found.condition[name] for name in names}
+            limits = {name: LIMIT * math.sqrt(configuration.steps) * found.condition[name] for name in names}
+            shares = {
+                name: tensors[name] / found.condition[name]
+                for name in names
+                if telling(limits[name], dtype) or not math.isfinite(tensors[name])
+            }
             tensor = max(names, key=lambda name: _above_all(tensors[name]))
-            share = max(names, key=lambda name: _above_all(shares[name]))
+            share = max(shares, key=lambda name: _above_all(shares[name]), default=None)
             row[dtype][side] = {
                 "eps": tensors[tensor],
                 "tensor": tensor,
                 "condition": found.condition[tensor],
-                "eps_over_condition": shares[share],
+                "eps_over_condition": None if share is None else shares[share],
                 "tensor_over_condition": share,
+                "not_telling": len(names) - len(shares),
             }
     return row
 
@@ -121,12 +128,16 @@ def _worst(
                 for row in rows
                 if row[key] == group
                 for side in SIDES
+                if row[dtype][side][measure] is not None
             ]
+            name = which + against(dtype, digits)
             if found:
                 value, row, side = max(found, key=lambda each: _above_all(each[0]))
                 detail = f"{row[dtype][side][tensor]} of {row['configuration']}"
-                name = which + against(dtype, digits)
                 findings.append(measured(name, f"{key} {group}", value, LIMIT, unit, detail))
+            elif any(row[key] == group for row in rows):
+                detail = "no tensor is conditioned well enough to be compared"
+                findings.append(Finding(name, f"{key} {group}", SKIPPED, detail=detail))
     return findings
 
 

@@ -18,7 +18,7 @@ from rnn_xp.layers import Context, Layer
 from rnn_xp.layers.base import blank
 from rnn_xp.sequence import valid_steps
 from rnn_xp.typing import Tree
-from rnn_xp.verify.digits import Digits, namespace
+from rnn_xp.verify.digits import Digits, ForeignCallError, namespace
 from rnn_xp.verify.problems import Problem
 
 DTYPES = ("float64", "float32")
@@ -54,12 +54,15 @@ class Errors(NamedTuple):
 
 
 def errors(layer: Layer, given: Problem, dtypes: Sequence[str], digits: int, seed: int) -> Errors:
-    """Return the errors of a problem whose numbers every dtype holds exactly."""
+    """Return the errors of a problem whose numbers every dtype holds exactly.
+
+    An `UnknownNameError` or a `ForeignCallError` tells of a formula that does not run at high precision.
+    """
     generator = np.random.default_rng(seed)
     answers = {dtype: _answers(layer, given, dtype) for dtype in dtypes}
     condition = _conditions(layer, given, generator)
     with namespace(digits) as xp:
-        truth = _Truth(layer, given, xp)
+        truth = _truth(layer, given, xp)
         eps = {
             dtype: {name: _error(leaf, truth.answers[name], xp) for name, leaf in answer.items()}
             for dtype, answer in answers.items()
@@ -112,6 +115,15 @@ def _error(answer: Any, truth: Any, xp: Digits) -> float:
         return math.inf if np.any(answer) else 0.0
     shares = np.abs(xp.asarray(answer) - truth) / scale
     return float(np.max(shares.astype(np.float64))) / float(np.finfo(answer.dtype).eps)
+
+
+def _truth(layer: Layer, given: Problem, xp: Digits) -> _Truth:
+    """Return the truth, or say what keeps its numbers from being computed."""
+    try:
+        return _Truth(layer, given, xp)
+    except TypeError as error:
+        msg = f"a cell must compute with the `xp` that it is given, not with NumPy or `math`: {error}"
+        raise ForeignCallError(msg) from error
 
 
 class _Truth:

@@ -87,11 +87,17 @@ def told(found: dict[str, list[Mutant]], results: list[Result], reasons: dict[tu
 
 
 def as_json(found: dict[str, list[Mutant]], results: list[Result], **more: Any) -> str:
-    """Return everything."""
-    rows = []
-    for mutant, answer, reason in results:
-        row = {**mutant._asdict(), **answer._asdict(), "equivalent": reason}
-        rows.append({name: row[name] for name in row if name not in ("place", "choice", "durations")})
-    counts = {name: len(mutants) for name, mutants in found.items()}
-    whole = {**more, "score": score(results), "mutants": counts, "results": rows}
+    """Return counts for each file, and every mutant that was missed, with the reason where it may be."""
+    files = {}
+    for file, mutants in found.items():
+        own = [result for result in results if result.mutant.file == file]
+        equivalent = sum(not result.caught and result.reason is not None for result in own)
+        caught = sum(result.caught for result in own)
+        files[file] = {"mutants": len(mutants), "tried": len(own), "caught": caught, "equivalent": equivalent}
+    missed = [
+        {**dict(zip(FIELDS, result.mutant.key, strict=True)), "reason": result.reason}
+        for result in results
+        if not result.caught
+    ]
+    whole = {**more, "tried": len(results), "score": score(results), "files": files, "missed": missed}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

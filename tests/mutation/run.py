@@ -13,10 +13,13 @@ others are caught.
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import random
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -33,8 +36,10 @@ FILES = (
     "clipping.py",
     "layers/recurrent.py",
 )
-NEAREST = {  # by the first part of the file's name; the quickest to fail comes first
-    "cells": ("gradients", "layers", "functional", "torch_answers", "properties"),
+NEAREST = {  # by the file's name or its first part; the quickest to fail comes first
+    "cells/activations.py": ("functional", "gradients", "layers"),
+    "cells/base.py": ("layers", "gradients", "torch_answers", "properties"),
+    "cells": ("gradients", "layers", "torch_answers", "properties"),
     "engines": ("gradients", "layers", "properties"),
     "sequence.py": ("layers", "gradients", "properties", "namespaces"),
     "functional.py": ("functional", "torch_answers", "gradients"),
@@ -48,7 +53,8 @@ GOAL = 0.95
 
 def selections(file: str) -> list[list[str]]:
     """Return the tests nearest to a file, and all others of numbers, with the examples of the package."""
-    near = [f"tests/test_{name}.py" for name in NEAREST[file.split("/")[0]]]
+    names = NEAREST.get(file) or NEAREST[file.split("/")[0]]
+    near = [f"tests/test_{name}.py" for name in names]
     tests = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/test_*.py"))
     rest = [test for test in tests if test not in near and not any(word in test for word in NOT_OF_NUMBERS)]
     return [near, [*rest, "rnn_xp", "--ignore=rnn_xp/cli", "--ignore=rnn_xp/data"]]
@@ -144,7 +150,9 @@ def main() -> int:
     seconds = round(time.monotonic() - began)
     sys.stdout.write(f"{told(found, results, reasons)}\n\n{seconds} s, seed {options.seed}\n")
     if options.output:
-        text = as_json(found, results, seed=options.seed, seconds=seconds)
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        where = {"date": date, "python": platform.python_version(), "cores": os.cpu_count()}
+        text = as_json(found, results, **where, seed=options.seed, seconds=seconds)
         options.output.write_text(text, encoding="utf-8")
     return int(score(results) < GOAL)
 

@@ -7,11 +7,13 @@ that it forks imports the changed file in place of the real one.
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -143,6 +145,7 @@ def prepare() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     folder = tempfile.mkdtemp(prefix="rnn_xp-mutation-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # the children leave without it
     sys.dont_write_bytecode, sys.pycache_prefix = False, folder
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
     os.chdir(ROOT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from rnn_xp.interop.keras_adapter import KerasAdapter
@@ -20,10 +22,16 @@ def adapt(model: Any, **how: Any) -> Adapter:
     ----------
     model
         An `Adapter`, which is returned as it is; a layer or model of this package (`LayerAdapter`); a
-        torch.nn.Module (`rnn_xp.interop.torch_adapter`); a layer or model of Keras (`KerasAdapter`); an
-        onnxruntime.InferenceSession (`OnnxRuntimeAdapter`); any other callable (`FunctionAdapter`).
+        torch.nn.Module (`RecurrentAdapter` of its own layers, `ModuleAdapter` of others); a layer or model of
+        Keras (`KerasAdapter`); an onnxruntime.InferenceSession (`OnnxRuntimeAdapter`); any other callable
+        (`FunctionAdapter`).
     **how
         The arguments of these.
+
+    Raises
+    ------
+    TypeError
+        If `model` is nothing of these, or an argument is none of its adapter's.
 
     Examples
     --------
@@ -33,20 +41,32 @@ def adapt(model: Any, **how: Any) -> Adapter:
     """
     kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(model).__mro__}
     if isinstance(model, Layer):
-        return LayerAdapter(model, **how)
+        return _made(LayerAdapter, model, how)
     if ("keras", "Layer") in kinds:  # first: on PyTorch it is a module too
-        return KerasAdapter(model, **how)
+        return _made(KerasAdapter, model, how)
     if ("torch", "Module") in kinds:
-        return torch_adapter(model, **how)
+        return _made(torch_adapter(model), model, how)
     if ("onnxruntime", "InferenceSession") in kinds:
-        return OnnxRuntimeAdapter(model, **how)
+        return _made(OnnxRuntimeAdapter, model, how)
     if isinstance(model, Adapter):
         if how:
             msg = f"`model` must be no adapter where options are given; got {', '.join(how)} beside one."
             raise TypeError(msg)
         return model
     if callable(model):
-        return FunctionAdapter(model, **how)
+        return _made(FunctionAdapter, model, how)
     must = "`model` must be a layer, a model, a session, a callable or an adapter"
     msg = f"{must}; got {type(model).__name__}."
     raise TypeError(msg)
+
+
+def _made(kind: Callable[..., Adapter], model: Any, how: dict[str, Any]) -> Adapter:
+    """Return an adapter of this kind."""
+    _, *options = signature(kind).parameters
+    unknown = [option for option in how if option not in options]
+    if unknown:
+        must = f"the options of {type(model).__name__} must be of {', '.join(options)}"
+        hint = " It tells the features of x itself." if "input_size" in unknown else ""
+        msg = f"{must}; got {', '.join(unknown)}.{hint}"
+        raise TypeError(msg)
+    return kind(model, **how)

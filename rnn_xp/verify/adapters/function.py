@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnn_xp import checks
+from rnn_xp.interop.host_adapter import FLOATS, features
 from rnn_xp.verify.adapters.protocol import AXES, Host, State
 
 
@@ -52,8 +53,8 @@ class FunctionAdapter:
         name: str | None = None,
     ) -> None:
         self.name = getattr(function, "__name__", type(function).__name__) if name is None else name
-        self.input_size = checks.integer("input_size", input_size)
-        self.dtype = checks.one_of("dtype", dtype, ("float16", "float32", "float64"))
+        self.input_size = features(input_size)
+        self.dtype = checks.one_of("dtype", dtype, FLOATS)
         self.takes_lengths = checks.boolean("takes_lengths", takes_lengths)
         self.reverse = None if reverse is None else checks.integer("reverse", reverse, 0)
         self._function, self._gradient = function, input_gradient

@@ -26,7 +26,8 @@ class LayerAdapter:
     params
         Its parameters, on the backend where they live; drawn from seed 0 by default.
     backend, dtype
-        Where parameters are drawn, if they are.
+        Where parameters are drawn, if they are; by default in the dtype of a `Backend`, in float64 where
+        `backend` is a name.
 
     Raises
     ------
@@ -40,7 +41,7 @@ class LayerAdapter:
         params: Tree = None,
         *,
         backend: Backend | str = "numpy",
-        dtype: str = "float64",
+        dtype: str | None = None,
         name: str | None = None,
     ) -> None:
         if layer.intake.kind != "steps" or layer.intake.size is None:
@@ -48,7 +49,8 @@ class LayerAdapter:
             msg = f"{must}; got {layer!r}. Check what follows an Embedding by itself."
             raise ValueError(msg)
         if params is None:
-            backend = get_backend(backend, dtype=dtype)
+            named = not isinstance(backend, Backend)
+            backend = get_backend(backend, dtype="float64" if named and dtype is None else dtype)
             params = layer.init(backend)
         else:
             layer.check_params(params)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from rnn_xp.verify.report import Finding
-from rnn_xp.verify.suite.data import Answer, Case, rows
+from rnn_xp.verify.suite.data import Answer, Case, Gap, rows
 from rnn_xp.verify.suite.probe import BATCH, Probe, UnansweredError, refused, skipped
 
 MORE = 3  # steps of padding
@@ -22,13 +22,7 @@ def padding_contents(probe: Probe) -> Iterator[Finding]:
         yield skipped("y, state_T", "takes no lengths")
         return
     expected = probe.run(probe.padded)
-    for name, other in contents(probe, probe.padded):
-        try:
-            answer = probe.run(other)
-        except UnansweredError as error:
-            yield refused(name, error)
-        else:
-            yield probe.unchanged(name, [probe.gap(answer, expected)], LEAK)
+    yield from contents(probe, probe.padded, lambda other: probe.gap(probe.run(other), expected))
 
 
 def amount_of_padding(probe: Probe) -> Iterator[Finding]:
@@ -62,11 +56,17 @@ def zero_length(probe: Probe) -> Iterator[Finding]:
     yield from _empty(probe, "T = 0", whole._replace(x=whole.x[:0]), range(BATCH))
 
 
-def contents(probe: Probe, case: Case) -> Iterator[tuple[str, Case]]:
-    """Yield the case with other numbers in its padding, each with a name."""
-    yield "other numbers", case.with_padding(probe.draw(*case.x.shape))
+def contents(probe: Probe, case: Case, change: Callable[[Case], Gap]) -> Iterator[Finding]:
+    """Yield what changes with other padding; ordinary numbers must not be refused."""
+    gap = change(case.with_padding(probe.draw(*case.x.shape)))
+    yield probe.unchanged("other numbers", [gap], LEAK)
     for value in (1e30, np.inf, -np.inf, np.nan):
-        yield str(value), case.with_padding(value)
+        try:
+            gap = change(case.with_padding(value))
+        except UnansweredError as error:
+            yield refused(str(value), error)
+        else:
+            yield probe.unchanged(str(value), [gap], LEAK)
 
 
 def _empty(

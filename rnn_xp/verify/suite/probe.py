@@ -35,7 +35,7 @@ class Probe:
     def __init__(self, adapter: Adapter, seed: int, tolerance: float | None) -> None:
         self.adapter = adapter
         self.input_gradient: Any = getattr(adapter, "input_gradient", None)
-        self.random = np.random.RandomState(seed)
+        self.random = np.random.default_rng(seed)
         self.full = Case("all steps", self.draw(STEPS, BATCH, adapter.input_size))
         y, state = adapter.forward(self.full.x.copy(), None, None)  # what raises here, raises as it is
         check_y(y, self.full.x)

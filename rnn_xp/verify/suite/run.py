@@ -26,7 +26,8 @@ from rnn_xp.verify.suite.gradient import (
 )
 from rnn_xp.verify.suite.padding import amount_of_padding, padding_contents, zero_length
 from rnn_xp.verify.suite.probe import Probe, UnansweredError, skipped
-from rnn_xp.verify.suite.time import causality, chunks, memory, reversal
+from rnn_xp.verify.suite.state import chunks, state
+from rnn_xp.verify.suite.time import causality, memory, reversal
 
 Property = Callable[[Probe], Iterator[Finding]]
 
@@ -46,6 +47,7 @@ OF_Y: tuple[Property, ...] = (
     causality,
     memory,
     reversal,
+    state,
     chunks,
 )
 OF_D_X: tuple[Property, ...] = (
@@ -77,7 +79,7 @@ def properties(model: Any, *, seed: int = 0, tolerance: float | None = None, **h
     -------
     Report
         One finding or more for each property. A property that does not apply is skipped, with the reason; so
-        is one whose data the model openly refuses (lengths of 0). Where y does not depend on x, is not
+        is one whose data the model openly refuses (lengths of 0, NaN). Where y does not depend on x, is not
         finite, or is another one in the same call, that alone has failed, and nothing else passes.
 
     Raises

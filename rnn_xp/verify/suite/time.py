@@ -1,18 +1,16 @@
-"""Properties of time: what a step must not have read and must have read, and time turned round or cut."""
+"""Properties of time: what a step must not have read and must have read, and time turned round."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from rnn_xp.verify.adapters.protocol import Host
 from rnn_xp.verify.report import FAILED, PASSED, Finding
-from rnn_xp.verify.suite.data import Answer, Case, Gap, flipped
-from rnn_xp.verify.suite.probe import STEPS, Probe, UnansweredError, skipped
+from rnn_xp.verify.suite.data import Case, Gap, flipped
+from rnn_xp.verify.suite.probe import STEPS, Probe, skipped
 
-CUTS = {"two chunks": (0, 3, STEPS), "step by step": tuple(range(STEPS + 1))}
 ONE_WAY = "if it may: state `reverse`, the number of last features that run against time, or None for all"
 
 
@@ -66,28 +64,6 @@ def reversal(probe: Probe) -> Iterator[Finding]:
             answer = answer._replace(y=flipped(answer.y, case.ends))
         gaps.append(probe.gap(answer, probe.run(case)).noted(case.name))
     yield probe.unchanged("y, state_T", gaps, "is each sequence turned round at its own length?")
-
-
-def chunks(probe: Probe) -> Iterator[Finding]:
-    """Cut the sequences and carry the state from part to part: that gives what the whole gives."""
-    if not probe.adapter.takes_state or probe.adapter.reverse != 0:
-        reason = "it may read against time" if probe.adapter.takes_state else "takes no state"
-        yield skipped("y, state_T", reason)
-        return
-    case = probe.full._replace(state_0=probe.cases[-1].state_0)
-    whole = probe.run(case)
-    for name, cuts in CUTS.items():
-        state, parts = case.state_0 or (), []
-        for start, stop in pairwise(cuts):
-            part = probe.run(Case(f"steps {start} to {stop}", case.x[start:stop], None, state))
-            if not part.state:
-                msg = "no state_T returned"
-                raise UnansweredError(msg)
-            state = part.state
-            parts.append(part.y)
-        y = np.concatenate(parts) if probe.per_step else whole.y  # a pooled y is one of its chunk only
-        gap = probe.gap(Answer(y, state), whole)
-        yield probe.unchanged(name, [gap], "is the state taken, and the last one returned?")
 
 
 def directions(probe: Probe) -> Iterator[tuple[str, slice, int]]:
