@@ -10,7 +10,7 @@ train: .venv/core
 	.venv/bin/rnn-xp train
 
 test: .venv/test
-	$(RUN) pytest -q
+	$(RUN) pytest -q -n auto
 
 test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon

@@ -34,8 +34,8 @@ class Memory(Formula):
     gate: Activation
     candidate: Activation
     output: Activation
-    peepholes: bool = False
-    coupled: bool = False
+    peepholes: bool
+    coupled: bool
 
     @cached_property
     def functions(self) -> tuple[Callable[..., Array], ...]:

@@ -173,7 +173,7 @@ class Recurrent(Layer):
             for reverse in self._ways:
                 i = len(runs)
                 run = None if memory is None else memory.get(id(params[i]))
-                if run is None or run.params is not params[i] or run.T != T or run.B != B:
+                if run is None or run.T != T or run.B != B:
                     new = {"dtype": x.dtype, "device": x.device}
                     run = Run(self.cell, params[i], T, B, **new, reverse=reverse, xp=xp)
                     if memory is not None:
