@@ -113,10 +113,10 @@ def mutation(record: dict[str, Any]) -> list[str]:
     caught, equivalent = (sum(file[name] for file in files) for name in ("caught", "equivalent"))
     planted, counted = sum(file["mutants"] for file in files), record["tried"] - equivalent
     return [
-        f"**The tests themselves**: of {record['tried']} mistakes planted one at a time in cells, engine, layers, "
-        f"losses and optimisers (drawn from {planted:,}: a sign, an operation, an index, an argument, a constant, "
-        f"a statement left out), {equivalent} change nothing that is promised, each listed with why; of the other "
-        f"{counted} the tests catch {caught}, {record['score']:.1%}. `make mutation` plants them."
+        f"**The tests themselves**: of {record['tried']} mistakes planted one at a time in cells, engine, "
+        f"layers, losses and optimisers (drawn from {planted:,}: a sign, an operation, an index, an argument, "
+        f"a constant, a statement left out), {equivalent} change nothing that is promised, each listed with why; "
+        f"of the other {counted} the tests catch {caught}, {record['score']:.1%}. `make mutation` plants them."
     ]
 
 
