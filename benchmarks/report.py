@@ -114,9 +114,9 @@ def mutation(record: dict[str, Any]) -> list[str]:
     planted, counted = sum(file["mutants"] for file in files), record["tried"] - equivalent
     return [
         f"**The tests themselves**: of {record['tried']} mistakes planted one at a time in cells, engine, "
-        f"layers, losses and optimisers (drawn from {planted:,}: a sign, an operation, an index, an argument, "
-        f"a constant, a statement left out), {equivalent} change nothing that is promised, each listed with why; "
-        f"of the other {counted} the tests catch {caught}, {record['score']:.1%}. `make mutation` plants them."
+        f"layers, losses and optimisers (drawn from {planted:,}: a sign, an operation, an index, a constant, "
+        f"a statement left out), {equivalent} change nothing that is promised, each listed with why; of the "
+        f"other {counted} the tests catch {caught}, {record['score']:.1%}. `make mutation` plants them."
     ]
 
 
