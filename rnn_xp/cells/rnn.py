@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rnn_xp.cells.activations import Activation, Name, inside, resolve, slopes
+from rnn_xp.cells.activations import Activation, Name, inside, resolve
 from rnn_xp.cells.base import Cell, Formula, Pair, State, interned, titled
 from rnn_xp.typing import Array, Namespace
 
@@ -26,12 +26,13 @@ class Elman(Formula):
 
     def forward(self, a: Planes, s_prev: State, *, xp: Namespace) -> tuple[State, Planes]:  # noqa: ARG002
         """Return h = f(a)."""
-        h = State(self.function(a[0], xp=xp))
-        return h, () if self.f.clip is None else inside(self.f.clip, a, xp=xp)
+        h = self.function(a[0], xp=xp)
+        return State(h), () if self.f.clip is None else inside(self.f.clip, a, xp=xp)
 
     def partials(self, kept: Planes, s_prev: State, s: State, *, xp: Namespace) -> Planes:  # noqa: ARG002
         """Return dh/da."""
-        return (slopes((self.f,), (s.h, *kept), xp=xp)(0),)
+        slope = self.f.slope(s.h, *self.f.constants, xp=xp)
+        return (slope * kept[0],) if kept else (slope,)
 
     def backward(self, d_s: State, planes: Planes) -> tuple[Planes, tuple[None]]:
         """Return d_a = d_h dh/da."""
