@@ -362,6 +362,11 @@ def test_repr_leaves_out_defaults() -> None:
     assert repr(rx.Recurrent(UGRNN, 2, 3, 2)) == "Recurrent(ugrnn, 2, 3, num_layers=2)"
 
 
+def test_only_the_first_constant_is_bounded() -> None:
+    for spec in (("scaled_tanh", 1.0, -0.5), ("hard_sigmoid", -0.2, -1.0), ("affine", -1.0, -1.0)):
+        assert rx.RNN(2, 3, nonlinearity=spec).nonlinearity == spec
+
+
 def test_cells_of_other_options_have_other_names() -> None:
     cells = [
         *[rnn.cell(name, clip=clip) for name in ("tanh", "affine", ("affine", 2.0)) for clip in (None, 3.0)],
