@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from datetime import UTC, datetime
@@ -89,6 +90,19 @@ def test_a_fault_fails_the_certificate(capsys: Any, tmp_path: Path, monkeypatch:
     failed = [report["title"] for report in made["reports"] if not report["passed"]]
     assert failed == ["gradients of layers", "rounding at 50 digits"]
     assert not made["passed"]
+
+
+def test_a_full_disk_does_not_hide_what_was_found(capsys: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("rnn_xp.cli.verify.atomic_write", full)
+    assert main(["verify", "--count", "1", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["result"]["passed"] is True
+    assert "every check passed" in err
+    assert err.endswith("rnn-xp: error: certificate.json: No space left on device.\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

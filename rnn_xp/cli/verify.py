@@ -31,11 +31,13 @@ def verify(given: Mapping[str, Any]) -> int:
     live = _Live()
     made = certificate(backend, count=given["count"], seed=given["seed"], progress=live.show)
     live.clear()
-    atomic_write(path, json_line(made.json()).encode())
-    atomic_write(path.with_suffix(".txt"), f"{made}\n".encode())
-    output.line(str(made))
+    try:
+        atomic_write(path, json_line(made.json()).encode())
+        atomic_write(path.with_suffix(".txt"), f"{made}\n".encode())
+    finally:  # what took minutes is told, also where it cannot be written
+        output.line(str(made))
+        output.record({"result": made.json()})
     output.line(f"\nwritten: {path} and {path.with_suffix('.txt')}")
-    output.record({"result": made.json()})
     return DONE if made.passed else FAILED
 
 

@@ -154,7 +154,7 @@ class Layer(ABC):
             x = xp.asarray(x, copy=True)  # the tape keeps it, and the caller may write to his own
         if state_0 is not None:
             self.check_state(params, state_0, x.shape[1])
-        context = Context(xp, valid, None if rng is None else _key(rng))
+        context = Context(xp, valid, None if rng is None else key(rng))
         y, state_T, kept = self.run(params, x, state_0, context)
         return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
 
@@ -236,7 +236,7 @@ def _json(value: Any) -> Any:
     return [_json(each) for each in value] if type(value) in (tuple, list) else value
 
 
-def _key(rng: Any) -> Rng:
+def key(rng: Any) -> Rng:
     """Return the key of the dropout masks, which may come as a plain tuple."""
     if not isinstance(rng, tuple) or not 2 <= len(rng) <= len(Rng._fields):
         msg = f"`rng` must be a rnn_xp.Rng(seed, step); got {rng!r}."

@@ -11,7 +11,7 @@ import numpy as np
 from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, get_backend, to_numpy
 from rnn_xp.layers import Layer
-from rnn_xp.layers.base import _key
+from rnn_xp.layers.base import key
 from rnn_xp.random import Rng
 from rnn_xp.typing import Tree
 
@@ -93,7 +93,7 @@ def problem(
 
     Lengths are drawn with x.
     """
-    rng = None if rng is None else _key(rng)
+    rng = None if rng is None else key(rng)
     seed = int(generator.integers(2**31))
     if params is None:
         drawn = layer.init(NUMPY, seed)
