@@ -118,6 +118,10 @@ class Sequential(Layer):
         """Return the layers' arguments as JSON values."""
         return {"type": "Sequential", "layers": [layer.config() for layer in self._layers]}
 
+    def engines(self, xp: Namespace) -> list[str]:
+        """Return the lines of its layers."""
+        return [line for layer in self.layers for line in layer.engines(xp)]
+
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Connect anew, to what comes in."""
         fitted = []

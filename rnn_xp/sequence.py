@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rnn_xp.cells import Cell
-from rnn_xp.engines import portable as engine
+from rnn_xp.engines import Gradients, Memory, Stage, choose, rows, stages
 from rnn_xp.typing import Array, Namespace
 
 TILE = 128
@@ -81,27 +81,40 @@ class Run:
         self.cell, self.params, self.reverse, self.xp = cell, params, reverse, xp
         self.new = {"dtype": dtype, "device": device}
         G, H = len(cell.gates), params.weight_ih.shape[0] // len(cell.gates)
-        P = params.weight_hh.shape[1]
         self.T, self.B, self.H = steps, batch, H
         self.x: Any = None
-        self.stages = engine.stages(cell, params.weight_hh, params.bias_hh, params.vectors, xp=xp)
-        # the pre-activations, and then, in their places, what the pairs keep; and what they keep beyond that
-        self.gates = self._empty(steps, G, H, batch)
-        self.extra = self._empty(steps, self.stages[-1].extra.stop, H, batch)
+        self.stages = stages(cell, params.weight_hh, params.bias_hh, params.vectors)
+        self.engine = engine = choose(cell, xp=xp).engine
+        gates = self._empty(steps, G, H, batch)
         # the state before, between and after the steps; and the operands of every product after the first
-        sizes = (P, *[H] * (len(cell.state._fields) - 1))
+        sizes = (params.weight_hh.shape[1], *[H] * (len(cell.state._fields) - 1))
         self.states = [self._empty(steps + 1, size, batch) for size in sizes]
-        further = len(self.stages) - (params.weight_hr is None)
-        self.operands = [self._empty(steps, H, batch) for _ in range(further)]
-        self._a = xp.reshape(self.gates, (steps, G * H, batch))
-        self._first, *self._others = [
-            engine.forward_step(s, self._a, self.gates, self.extra, xp=xp) for s in self.stages
-        ]
-        self._slots = [[field[t, ...] for field in self.states] for t in range(steps + 1)]
+        projected = params.weight_hr is not None
+        self.operands = [self._empty(steps, H, batch) for _ in range(len(self.stages) - 1 + projected)]
+        before, after = ([field[own, ...] for field in self.states] for own in _around(steps, reverse))
+        self.memory = Memory(
+            xp.reshape(gates, (steps, G * H, batch)),
+            gates,
+            self._empty(steps, self.stages[-1].plan.extra.stop, H, batch),
+            cell.state(*before),
+            cell.state(*after),
+        )
+        self._slots = [cell.state(*[field[t, ...] for field in self.states]) for t in range(steps + 1)]
         self.zeros = [xp.zeros_like(place) for place in self._slots[0]]
+        s_prev, s = (self._slots[own] for own in _around(steps, reverse))
+        outs: Any = [[(o[t, ...],) for t in range(steps)] for o in self.operands]
+        if projected:
+            outs[-1] = [(*out, *state[1:]) for out, state in zip(outs[-1], s, strict=True)]
+        else:
+            outs.append(s)
+        operands = [[state.h for state in s_prev], *[[out[0] for out in own] for own in outs[:-1]]]
+        self._steps = [
+            engine.forward_step(stage, self.memory, operand, s_prev, out)
+            for stage, operand, out in zip(self.stages, operands, outs, strict=True)
+        ]
+        self._s, self._outs = s, outs[-1]
+        self._hold = engine.hold(s_prev, s)
         self._tiles = _parts(steps, TILE, True) or [slice(0, 0)]
-        times = range(steps - 1, -1, -1) if reverse else range(steps)
-        self._order = [(t, self._slots[t if reverse else t + 1]) for t in times]  # and the state's place
         self._gradients: _Gradients | None = None
 
     def _empty(self, *shape: int) -> Array:
@@ -115,40 +128,30 @@ class Run:
         h : array (T, H or P, B)
             The output of every step, a view of this run's memory.
         """
-        xp, cell, slots, reverse = self.xp, self.cell, self._slots, self.reverse
-        first, others = self._first, self._others
-        projection = self.params.weight_hr
+        a, projection = self.memory.a, self.params.weight_hr
         self.x = x
-        self._a[...] = self.params.weight_ih @ x
-        bias = _input_bias(self.params, self.stages)
+        a[...] = self.params.weight_ih @ x
+        bias = _input_bias(self.params, self.stages, self.H)
         if bias is not None:
-            self._a += bias
-        s_prev = cell.state(*(self.zeros if s_0 is None else s_0))
-        fields = range(len(s_prev))
-        for i in fields:
-            slots[self.T if reverse else 0][i][...] = s_prev[i]
+            a += bias
+        first = self._slots[self.T if self.reverse else 0]
+        for place, value in zip(first, self.zeros if s_0 is None else s_0, strict=True):
+            place[...] = value
 
         full = self.T if valid is None else valid.full
-        for t, after in self._order:
-            result = first(t, s_prev.h, s_prev)
-            if others:
-                for step, operand in zip(others, self.operands, strict=False):
-                    operand[t, ...] = result
-                    result = step(t, result, s_prev)
+        steps = self._steps
+        for t in range(self.T - 1, -1, -1) if self.reverse else range(self.T):
+            for step in steps:
+                step(t)
             if projection is not None:
-                self.operands[-1][t, ...] = result.h
-                result = result._replace(h=projection @ result.h)
+                self._s[t].h[...] = projection @ self._outs[t][0]
             if t >= full:
-                keep = valid.mask[t, ...]  # type: ignore[union-attr]
-                result = cell.state(*[xp.where(keep, result[i], s_prev[i]) for i in fields])
-            for i in fields:
-                after[i][...] = result[i]
-            s_prev = result
-        return self.states[0][: self.T, ...] if reverse else self.states[0][1:, ...]
+                self._hold(t, valid.mask[t, ...])  # type: ignore[union-attr]
+        return self.memory.s.h  # type: ignore[no-any-return]
 
     def last(self) -> list[Array]:
         """Return the state after the last step, (H or P, B) a field: views."""
-        return self._slots[0 if self.reverse else self.T]
+        return list(self._slots[0 if self.reverse else self.T])
 
     def backward(
         self, d_h: Array | None, d_s_T: Sequence[Array], valid: Valid | None, need_d_x: bool
@@ -164,7 +167,7 @@ class Run:
         d_x : array (T, D, B) or None
         d_s_0 : list of arrays, (H or P, B) a field
         """
-        xp, cell, reverse = self.xp, self.cell, self.reverse
+        state, engine = self.cell.state, self.engine
         if self._gradients is None:
             self._gradients = _Gradients(self)
         own = self._gradients
@@ -173,34 +176,30 @@ class Run:
         d_s: list[Any] = list(d_s_T)
         others = range(1, len(d_s))
         new_state: Any = tuple.__new__  # a NamedTuple, at half the price of calling its class
-        for part, s_prev, s in own.parts:
-            partials = [
-                engine.partials(stage, self.gates, self.extra, s_prev, s, part, xp=xp)
-                for stage in self.stages
-            ]
-            last_partials = partials[-1]
-            before = list(zip(own.before, partials[-2::-1], strict=True)) if own.before else ()
-            for t in range(part.start, part.stop) if reverse else range(part.stop - 1, part.start - 1, -1):
+        last, before = own.last, own.before
+        for i, part in enumerate(own.parts):
+            for begin in own.begin:
+                begin(i)
+            steps = range(part.start, part.stop)
+            for t in steps if self.reverse else steps[::-1]:
                 if d_h is not None:
                     d_s[0] = d_s[0] + d_h[t, ...]
-                d_prev = None
+                d_past = None
                 if t >= full:
-                    keep = valid.mask[t, ...]  # type: ignore[union-attr]
-                    d_prev = [xp.where(keep, own.zero, d) for d in d_s]
-                    d_s = [xp.where(keep, d, own.zero) for d in d_s]
+                    d_s, d_past = own.release(t, valid.mask[t, ...], d_s)  # type: ignore[union-attr]
                 if projection is not None:
-                    own.projected[t, ...] = d_s[0]
-                    d_s[0] = projection @ d_s[0]
-                i = t - part.start
-                d_result, direct = own.last(t, new_state(cell.state, d_s), last_partials[i])
-                d_s = list(direct) if d_prev is None else _sums(d_prev, direct)
-                for step, planes in before:
-                    d_result, direct = step(t, d_result, planes[i])
+                    own.projected[t, ...] = engine.value(d_s[0])
+                    d_s[0] = projection @ own.projected[t, ...]
+                d_result, direct = last(t, new_state(state, d_s))
+                d_s = list(direct) if d_past is None else _sums(d_past, direct)
+                for step in before:
+                    d_result, direct = step(t, d_result)
                     d_s = _sums(d_s, direct)
                 d_s[0] = d_result if d_s[0] is None else d_s[0] + d_result
-                for i in others:
-                    d_s[i] = self.zeros[i] if d_s[i] is None else d_s[i]
-        d_x = self.params.weight_ih.T @ own.a if need_d_x else None
+                for k in others:
+                    d_s[k] = self.zeros[k] if d_s[k] is None else d_s[k]
+        d_s = [engine.value(d) for d in d_s]
+        d_x = self.params.weight_ih.T @ own.d.a if need_d_x else None
         return self._weight_gradients(own), d_x, d_s
 
     def _weight_gradients(self, own: _Gradients) -> Params:
@@ -211,13 +210,14 @@ class Run:
             before = slice(tile.start + 1, tile.stop + 1) if self.reverse else tile
             steps = [self.states[0][before, ...], *[o[tile, ...] for o in self.operands]]
             operands = [_columns(o, xp=xp).T for o in steps]
-            d_a = _columns(own.a[tile, ...], xp=xp)
+            d_a = _columns(own.d.a[tile, ...], xp=xp)
             ones = own.ones[: d_a.shape[1]]
-            d_a_h = d_a if own.a_h is own.a else _columns(own.a_h[tile, ...], xp=xp)
+            d_a_h = d_a if own.d.a_h is own.d.a else _columns(own.d.a_h[tile, ...], xp=xp)
             if len(self.stages) == 1:
                 d_hh = d_a_h @ operands[0]
             else:
-                blocks = [d_a_h[stage.rows, :] @ o for stage, o in zip(self.stages, operands, strict=False)]
+                own_rows = [rows(stage.plan.operands, self.H) for stage in self.stages]
+                blocks = [d_a_h[r, :] @ o for r, o in zip(own_rows, operands, strict=False)]
                 d_hh = xp.concat(blocks, axis=0)
             parts = (
                 d_a @ _columns(self.x[tile, ...], xp=xp).T,
@@ -234,37 +234,37 @@ class Run:
 
 
 class _Gradients:
-    """The memory of a run's way back."""
+    """The memory of a run's way back, and its steps."""
 
     def __init__(self, run: Run) -> None:
-        xp = run.xp
-        T, G, H, B = run.gates.shape
-        gates = xp.empty_like(run.gates)  # the gradients of the input parts
-        self.a = xp.reshape(gates, (T, G * H, B))
-        gates_h, self.a_h = gates, self.a  # of the recurrent parts: the same unless a gate keeps them apart
-        if any(stage.apart for stage in run.stages):
+        xp, engine = run.xp, run.engine
+        T, G, H, B = run.memory.gates.shape
+        gates = xp.empty_like(run.memory.gates)
+        gates_h, apart = gates, any(stage.plan.apart for stage in run.stages)
+        a = a_h = xp.reshape(gates, (T, G * H, B))
+        if apart:
             gates_h = xp.empty_like(gates)
-            self.a_h = xp.reshape(gates_h, (T, G * H, B))
-        self.projected = xp.empty_like(run.states[0][1:, ...])  # of what the projection gives
-        vectors = run._empty(T, len(run.cell.vectors), H, B)  # every step's share of their gradients
+            a_h = xp.reshape(gates_h, (T, G * H, B))
+        vectors = run._empty(T, len(run.cell.vectors), H, B)
+        self.d = Gradients(a, gates, a_h, gates_h, vectors)
         self.vectors = xp.reshape(vectors, (T, vectors.shape[1] * H, B))
-        *before, self.last = [
-            engine.backward_step(stage, gates, self.a, gates_h, self.a_h, vectors) for stage in run.stages
-        ]
+        self.projected = xp.empty_like(run.memory.s.h)  # of what the projection gives
+        self.ones = xp.ones((min(T, TILE) * B,), **run.new)
+        self.parts = _parts(T, max(1, PART // max(1, H * B)), run.reverse)  # in the order of going back
+        begins, steps = zip(
+            *[engine.backward_step(stage, run.memory, self.d, self.parts) for stage in run.stages],
+            strict=True,
+        )
+        self.begin = begins
+        *before, self.last = steps
         self.before = before[::-1]
-        self.zero = xp.zeros((), dtype=gates.dtype, device=gates.device)
-        self.ones = xp.ones((min(T, TILE) * B,), dtype=gates.dtype, device=gates.device)
-        # the parts in the order of going back, with the states before and after each of their steps
-        size = max(1, PART // max(1, H * B))
-        self.parts = [(part, *_states_around(run, part)) for part in _parts(T, size, run.reverse)]
+        self.release = engine.release(run.zeros)
 
 
-def _states_around(run: Run, part: slice) -> tuple[Any, Any]:
-    """Return the states before and after the steps in `part`, fields (steps, H or P, B)."""
-    later = slice(part.start + 1, part.stop + 1)
-    before, after = (later, part) if run.reverse else (part, later)
-    s_prev, s = ([field[steps, ...] for field in run.states] for steps in (before, after))
-    return run.cell.state(*s_prev), run.cell.state(*s)
+def _around(steps: int, reverse: bool) -> tuple[slice, slice]:
+    """Return the places of the states before and after the steps."""
+    earlier, later = slice(0, steps), slice(1, steps + 1)
+    return (later, earlier) if reverse else (earlier, later)
 
 
 def _parts(steps: int, size: int, ascending: bool) -> list[slice]:
@@ -273,7 +273,7 @@ def _parts(steps: int, size: int, ascending: bool) -> list[slice]:
     return parts if ascending else parts[::-1]
 
 
-def _input_bias(params: Params, stages: Sequence[engine.Stage]) -> Array | None:
+def _input_bias(params: Params, stages: Sequence[Stage], H: int) -> Array | None:
     """Return b_ih, with b_hh added where the recurrent part does not come apart, as (G*H, 1)."""
     if params.bias_ih is None:
         return None
@@ -281,7 +281,7 @@ def _input_bias(params: Params, stages: Sequence[engine.Stage]) -> Array | None:
         return params.bias_ih[:, None]
     bias = params.bias_ih + params.bias_hh
     for stage in stages:
-        apart = slice(stage.merged.stop, stage.rows.stop)
+        apart = rows(stage.plan.apart, H)
         bias[apart] = params.bias_ih[apart]
     return bias[:, None]
 

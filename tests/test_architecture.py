@@ -40,7 +40,7 @@ HOST = {"backend", "random", "initializers"} | {part for part in ROW if ROW[part
 OPTIONAL = {
     "array_api_compat": {"backend"},
     "array_api_strict": {"backend"},
-    "cupy": {"backend", "interop"},
+    "cupy": {"backend", "engines", "interop"},
     "torch": {"backend", "interop"},
     "keras": {"interop"},
     "onnxruntime": {"interop"},

@@ -76,16 +76,16 @@ def test_backward_from_a_tape_made_by_hand(case: dict[str, Any]) -> None:
     run.x = x
     for field, name in zip(run.states, cell.state._fields, strict=True):
         field[0], field[1:] = 0.0, cached[name.upper()]
-    run.gates[...] = (
+    run.memory.gates[...] = (
         rows(cached["gates"].transpose(1, 0, 2), ORDER[op], len(cell.gates))
         .reshape(len(cell.gates), -1, T, B)
         .transpose(2, 0, 1, 3)
     )
     if op == "LSTM":
-        run.extra[:, 0] = np.tanh(cached["C"])
+        run.memory.extra[:, 0] = np.tanh(cached["C"])
     else:
         assert cell.pairs[0].keeps == ("r",)
-        run.operands[0][...] = run.gates[:, 0] * run.states[0][:-1]
+        run.operands[0][...] = run.memory.gates[:, 0] * run.states[0][:-1]
 
     d_params, d_x, _ = run.backward(inputs["dY"][:, 0].transpose(0, 2, 1), run.zeros, None, True)
     published = theirs(op, [d_params])

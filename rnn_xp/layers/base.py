@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rnn_xp import checks, tree
-from rnn_xp.backend import Backend, namespace
+from rnn_xp.backend import Backend, get_backend, namespace
 from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
 from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid, valid_steps
@@ -107,6 +107,26 @@ class Layer(ABC):
             return backend.asarray(draw(initializer, spec, rng))
 
         return tree.map(one, self.spec())
+
+    def explain(self, backend: str | Backend | None = None) -> str:
+        """Say which engine runs each recurrent layer on this backend, and why; a line for each.
+
+        Parameters
+        ----------
+        backend : str or Backend, optional
+            As `get_backend` takes it.
+
+        Examples
+        --------
+        >>> import rnn_xp as rx
+        >>> print(rx.LSTM(3, 8).explain("numpy"))
+        LSTM(3, 8): portable engine, since numpy has no kernels to compile
+        """
+        return "\n".join(self.engines(get_backend(backend).xp))
+
+    def engines(self, xp: Namespace) -> list[str]:
+        """Return the lines of `explain`."""
+        return []
 
     # the public face
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rnn_xp import checks
 from rnn_xp.cells import CELLS, Cell
 from rnn_xp.cells import check as check_cell
+from rnn_xp.engines import choose
 from rnn_xp.initializers import Spec
 from rnn_xp.layers.base import Context, Layer, Signal
 from rnn_xp.layers.dropout import drop
@@ -114,6 +115,11 @@ class Recurrent(Layer):
         """Return the arguments as JSON values; the cell by its name."""
         values = super().config()
         return {**values, "cell": self.cell.name} if "cell" in values else values
+
+    def engines(self, xp: Namespace) -> list[str]:
+        """Return one line."""
+        _, name, why = choose(self.cell, xp=xp)
+        return [f"{self!r}: {name} engine, {why}"]
 
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take steps of `input_size` features."""

@@ -1,0 +1,293 @@
+"""The cupy engine: a step is one product and one kernel, compiled by `cupy.fuse` from the cell's functions.
+
+On the arrays of other libraries the same functions run as they are: slower than the portable engine, with the
+same numbers. So they are tested where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rnn_xp.backend.namespaces import library
+from rnn_xp.cells import Cell
+from rnn_xp.engines import kernels
+from rnn_xp.engines.base import (
+    Backward,
+    Forward,
+    Gradients,
+    Memory,
+    Plan,
+    Stage,
+    check_result,
+    kept_places,
+    planes,
+    plans,
+    rows,
+)
+from rnn_xp.engines.kernels import Kernel
+from rnn_xp.typing import Array, Namespace
+
+
+class Sum:
+    """A gradient as the arrays that it is the sum of: the next kernel adds them up."""
+
+    def __init__(self, *terms: Array) -> None:
+        self.terms = terms
+
+    def __add__(self, other: Any) -> Sum:
+        return Sum(*self.terms, *terms(other))
+
+
+def terms(d: Any) -> tuple[Array, ...]:
+    """Return the arrays that a gradient is the sum of."""
+    return d.terms if isinstance(d, Sum) else (d,)
+
+
+class Cupy:
+    """Runs a cell's functions as compiled kernels."""
+
+    def __init__(self, cell: Cell, xp: Namespace) -> None:
+        self.cell, self.xp = cell, xp
+        self.multiply = _product(xp)
+
+    def forward_step(
+        self,
+        stage: Stage,
+        memory: Memory,
+        operands: Sequence[Array],
+        s_prev: Sequence[Any],
+        outs: Sequence[Any],
+    ) -> Forward:
+        """Gather every step's planes once; a step is then two calls."""
+        plan, matrix, bias, vectors = stage
+        H, B = memory.gates.shape[2:]
+        product = self._empty(memory.a, (matrix.shape[0], B))
+        later = [g for g in plan.merged if g not in plan.gates]
+        shared = [product[rows(range(k, k + 1), H), :] for k in range(len(plan.operands))]
+        if bias is not None:
+            shared += [bias[rows(range(k, k + 1), H), :] for k in range(len(plan.apart))]
+        shared += vectors
+        a = planes(memory.gates, [*plan.gates, *later])
+        kept = kept_places(plan, memory)
+        kernel = _forward(self.cell, plan, bias is not None, self.xp).run
+        given = [
+            (*a[t], *shared, *kernels.state_read(self.cell, before), *kept[t], *outs[t])
+            for t, before in enumerate(s_prev)
+        ]
+        multiply = self.multiply
+
+        def step(t: int) -> None:
+            multiply(matrix, operands[t], product)
+            kernel(*given[t])
+
+        return step
+
+    def hold(self, s_prev: Sequence[Any], s: Sequence[Any]) -> Callable[[int, Array], None]:
+        """Choose for all fields at once."""
+        kernel = _hold(len(self.cell.state._fields), self.xp).run
+
+        def hold(t: int, keep: Array) -> None:
+            kernel(keep, *s_prev[t], *s[t])
+
+        return hold
+
+    def backward_step(
+        self,
+        stage: Stage,
+        memory: Memory,
+        d: Gradients,
+        parts: Sequence[slice],  # noqa: ARG002
+    ) -> tuple[Callable[[int], None], Backward]:
+        """Do all of a step in one kernel; what it gives are terms of what the next one takes."""
+        plan, matrix, _, vectors = stage
+        T, _, H, B = d.gates.shape
+        separate = d.a_h is not d.a
+        reads = _reads(self.cell, plan, self.xp)
+        around = [kernels.state_read(self.cell, state) for state in (memory.s_prev, memory.s)]
+        fields = [field for state in around for field in state]
+        places = planes(d.gates, plan.gates)
+        if separate:
+            places = _joined(places, planes(d.gates_h, plan.apart))
+        places = _joined(places, planes(d.vectors, plan.vectors))
+        if separate:
+            places = _joined(places, planes(d.gates_h, plan.gates[: len(plan.gates) - len(plan.apart)]))
+        kept = kept_places(plan, memory)
+        given = [(*kept[t], *vectors, *[field[t, ...] for field in fields], *places[t]) for t in range(T)]
+        blocks = [d.a_h[t, rows(plan.operands, H), :] for t in range(T)]
+        transposed, d_operand = matrix.T, self._empty(d.a, (matrix.shape[1], B))
+        # in turns, so that no kernel writes what it reads
+        direct = [[self._empty(d.a, (H, B)) if own else None for own in reads] for _ in range(2)]
+        multiply = self.multiply
+
+        def begin(i: int) -> None:
+            """Compute nothing ahead."""
+
+        def step(t: int, d_result: Any) -> tuple[Any, Sequence[Any]]:
+            sums = [terms(each) for each in (d_result if plan.last else (d_result,))]
+            kernel = _backward(self.cell, plan, tuple(map(len, sums)), reads, separate, self.xp).run
+            own = direct[t % 2]
+            kernel(*[term for each in sums for term in each], *given[t], *[d for d in own if d is not None])
+            multiply(transposed, blocks[t], d_operand)
+            return Sum(d_operand), [None if d is None else Sum(d) for d in own]
+
+        return begin, step
+
+    def release(self, fields: Sequence[Array]) -> Callable[[int, Array, Sequence[Any]], tuple[Any, Any]]:
+        """Choose for all fields at once."""
+        places = [[self._empty(field, tuple(field.shape)) for field in (*fields, *fields)] for _ in range(2)]
+        count = len(fields)
+
+        def release(t: int, keep: Array, d_s: Sequence[Any]) -> tuple[Any, Any]:
+            sums = [terms(each) for each in d_s]
+            own = places[t % 2]
+            kernel = _release(tuple(map(len, sums)), self.xp).run
+            kernel(keep, *[term for each in sums for term in each], *own)
+            return [Sum(d) for d in own[:count]], [Sum(d) for d in own[count:]]
+
+        return release
+
+    def value(self, d: Any) -> Array:
+        """Add up, into an array of its own."""
+        first, *others = terms(d)
+        if others:
+            return functools.reduce(lambda one, other: one + other, others, first)
+        copy: Array = self.xp.asarray(first, copy=True)
+        return copy
+
+    def _empty(self, like: Array, shape: tuple[int, ...]) -> Array:
+        """Return memory beside `like`."""
+        memory: Array = self.xp.empty(shape, dtype=like.dtype, device=like.device)
+        return memory
+
+
+def refusal(cell: Cell, *, xp: Namespace) -> str | None:
+    """Return None where each pair of the cell becomes one kernel, else what stands in the way."""
+    try:
+        for plan in plans(cell):
+            counts = (1,) * (len(cell.state._fields) if plan.last else 1)
+            separate = any(other.apart for other in plans(cell))
+            for run, count in (
+                _forward(cell, plan, True, xp),
+                _backward(cell, plan, counts, _reads(cell, plan, xp), separate, xp),
+            ):
+                run(*[xp.full((1, 1), 0.5, dtype=xp.float32) for _ in range(count)])
+    except NotPointwiseError as error:
+        return f"{type(error.__cause__).__name__}: {error.__cause__}"
+    return None
+
+
+class NotPointwiseError(Exception):
+    """A function is not one kernel; the cause says why."""
+
+
+class KernelNamespace:
+    """CuPy's functions as they may stand in a kernel, where a value has a dtype and no shape."""
+
+    def __init__(self, cupy: Namespace) -> None:
+        self.cupy = cupy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cupy, name)
+
+    def astype(self, x: Any, dtype: Any, *, copy: bool = True) -> Any:  # noqa: ARG002
+        """Convert."""
+        return x.astype(dtype)
+
+    def full_like(self, x: Any, value: float) -> Any:
+        """Return a constant in the dtype of x: nothing is above infinity."""
+        return self.cupy.where(x > math.inf, x, value)
+
+    def zeros_like(self, x: Any) -> Any:
+        """Return 0."""
+        return self.full_like(x, 0.0)
+
+    def ones_like(self, x: Any) -> Any:
+        """Return 1."""
+        return self.full_like(x, 1.0)
+
+
+def compiled(build: Callable[..., Kernel], name: str, *arguments: Any, xp: Namespace) -> Kernel:
+    """Return what `build` gives, as one kernel where xp is CuPy."""
+    if library(xp) != "cupy":
+        return build(*arguments, xp=xp)
+    cupy = importlib.import_module("cupy")
+    kernel = build(*arguments, xp=KernelNamespace(cupy))
+    reason: Exception | None = None
+
+    def traced(*given: Any) -> None:
+        nonlocal reason
+        if reason is not None:  # `fuse` tries again, in a slower way of several kernels
+            raise NotPointwiseError from reason
+        try:
+            kernel.run(*given)
+        except Exception as error:
+            reason = error
+            raise
+
+    fused = cupy.fuse(kernel_name=re.sub(r"\W+", "_", f"rnn_xp_{name}"))(traced)
+    return kernel._replace(run=fused)
+
+
+# one object for one kernel: what `fuse` has compiled stays with it
+
+
+@functools.cache
+def _forward(cell: Cell, plan: Plan, bias: bool, xp: Namespace) -> Kernel:
+    return compiled(kernels.forward_kernel, f"{cell.name}_forward", cell, plan, bias, xp=xp)
+
+
+@functools.cache
+def _backward(
+    cell: Cell, plan: Plan, counts: tuple[int, ...], reads: tuple[bool, ...], separate: bool, xp: Namespace
+) -> Kernel:
+    return compiled(
+        kernels.backward_kernel, f"{cell.name}_backward", cell, plan, counts, reads, separate, xp=xp
+    )
+
+
+@functools.cache
+def _hold(fields: int, xp: Namespace) -> Kernel:
+    return compiled(kernels.hold_kernel, "hold", fields, xp=xp)
+
+
+@functools.cache
+def _release(counts: tuple[int, ...], xp: Namespace) -> Kernel:
+    return compiled(kernels.release_kernel, "release", counts, xp=xp)
+
+
+@functools.cache
+def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
+    """Run the pair on one number, as it is: check it, and see which fields of s_prev it has gradients for."""
+    pair = plan.pair
+
+    def numbers(count: int) -> list[Array]:
+        return [xp.full((1, 1), 0.5, dtype=xp.float32) for _ in range(count)]
+
+    state = cell.state(*numbers(len(cell.state._fields)))
+    read, vectors = numbers(len(plan.gates) + len(plan.apart)), numbers(len(plan.vectors))
+    result, kept = pair.forward([*read, *vectors], state, xp=xp)
+    check_result(pair, read[: len(plan.gates)], result, kept)
+    slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
+    _, direct = pair.backward(state if plan.last else state[0], slopes)
+    return tuple(d is not None for d in direct)
+
+
+def _joined(one: list[list[Array]], other: list[list[Array]]) -> list[list[Array]]:
+    """Join two lists of planes, step by step."""
+    return [first + second for first, second in zip(one, other, strict=True)]
+
+
+def _product(xp: Namespace) -> Callable[[Array, Array, Array], Any]:
+    """Return multiply(a, b, out)."""
+    if library(xp) == "cupy":
+        return importlib.import_module("cupy").dot  # type: ignore[no-any-return]
+
+    def multiply(a: Array, b: Array, out: Array) -> None:
+        out[...] = a @ b
+
+    return multiply
