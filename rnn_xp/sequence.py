@@ -165,7 +165,7 @@ class Run:
         d_params : Params
             Summed over T and B.
         d_x : array (T, D, B) or None
-        d_s_0 : list of arrays, (H or P, B) a field
+        d_s_0 : list of arrays, (H or P, B) a field, perhaps of this run's memory
         """
         state, engine = self.cell.state, self.engine
         if self._gradients is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -152,12 +153,10 @@ class Cupy:
         return release
 
     def value(self, d: Any) -> Array:
-        """Add up, into an array of its own."""
+        """Add the terms up."""
         first, *others = terms(d)
-        if others:
-            return functools.reduce(lambda one, other: one + other, others, first)
-        copy: Array = self.xp.asarray(first, copy=True)
-        return copy
+        total: Array = functools.reduce(operator.add, others, first)
+        return total
 
     def _empty(self, like: Array, shape: tuple[int, ...]) -> Array:
         """Return memory beside `like`."""
