@@ -30,6 +30,9 @@ def doctor(given: Mapping[str, Any]) -> int:
             output.line(f"{name:<22} {short(str(value))}")
         output.line("")
     backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype="float64")
+    engines = [layer.explain(backend) for layer in LAYERS.values()]
+    for line in dict.fromkeys(line.partition(": ")[2] for line in engines):
+        output.line(line)
     reports = {name: gradcheck(layer, mode="directional", backend=backend) for name, layer in LAYERS.items()}
     errors = {name: report.worst.value for name, report in reports.items()}
     rows = [
@@ -45,7 +48,8 @@ def doctor(given: Mapping[str, Any]) -> int:
         {"cell": name, "relative_error": errors[name], "ok": report.passed}
         for name, report in reports.items()
     ]
-    output.record({"result": {**installed, "backend": backend.name, "gradients": checked, "ok": ok}})
+    result = {**installed, "backend": backend.name, "engines": engines, "gradients": checked, "ok": ok}
+    output.record({"result": result})
     return 0 if ok else 1
 
 
