@@ -28,26 +28,26 @@ class Choice(NamedTuple):
 def choose(cell: Cell, *, xp: Namespace) -> Choice:
     """Choose cupy for CuPy's arrays and cells that it can compile, else portable; RNN_XP_ENGINE overrides."""
     asked = checks.one_of(VARIABLE, os.environ.get(VARIABLE) or "auto", NAMES)
-    return _choice(cell, asked, xp)
-
-
-@functools.cache
-def _choice(cell: Cell, asked: str, xp: Namespace) -> Choice:
-    """Choose once for each cell: on CuPy, that tries to compile."""
     name = library(xp)
     if asked == "portable":
         return Choice(Portable(xp), "portable", f"since {VARIABLE} asks for it")
     if asked == "auto" and name != "cupy":
         return Choice(Portable(xp), "portable", f"since {name} has no kernels to compile")
-    from rnn_xp.engines.cupy import Cupy, refusal  # here: few need it
-
-    refused = refusal(cell, xp=xp)
+    engine, refused = _compiled(cell, xp)
     if refused is None:
         why = f"since {VARIABLE} asks for it, though {name} has no kernels to compile"
         if name == "cupy":
             why = "since cupy.fuse makes one kernel of what is pointwise in a step, forward and back"
-        return Choice(Cupy(cell, xp), "cupy", why)
+        return Choice(engine, "cupy", why)
     if asked == "cupy":
         msg = f"`{VARIABLE}` must be auto or portable for the cell {cell.name}; got cupy, but {refused}."
         raise ValueError(msg)
     return Choice(Portable(xp), "portable", f"since cupy.fuse cannot make one kernel of its cell: {refused}")
+
+
+@functools.cache
+def _compiled(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
+    """Return the cupy engine, and what stands in its way; to know, it compiles, once for each cell."""
+    from rnn_xp.engines.cupy import Cupy, refusal  # here: few need it
+
+    return Cupy(cell, xp), refusal(cell, xp=xp)

@@ -58,6 +58,8 @@ class Digits:
         Where `FUNCTIONS` are found, each for one number.
     """
 
+    __name__ = "digits"
+
     float64 = np.dtype(object)
     """The dtype of the numbers, by the name that asks for the most precise one."""
 
