@@ -7,14 +7,10 @@ same numbers. So they are tested where there is no GPU.
 from __future__ import annotations
 
 import functools
-import importlib
-import math
 import operator
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rnn_xp.backend.namespaces import library
 from rnn_xp.cells import Cell
 from rnn_xp.engines import kernels
 from rnn_xp.engines.base import (
@@ -30,6 +26,7 @@ from rnn_xp.engines.base import (
     plans,
     rows,
 )
+from rnn_xp.engines.fuse import NotPointwiseError, compiled, product
 from rnn_xp.engines.kernels import Kernel
 from rnn_xp.typing import Array, Namespace
 
@@ -54,7 +51,7 @@ class Cupy:
 
     def __init__(self, cell: Cell, xp: Namespace) -> None:
         self.cell, self.xp = cell, xp
-        self.multiply = _product(xp)
+        self.multiply = product(xp)
 
     def forward_step(
         self,
@@ -67,12 +64,9 @@ class Cupy:
         """Gather every step's planes once; a step is then two calls."""
         plan, matrix, bias, vectors = stage
         H, B = memory.gates.shape[2:]
-        product = self._empty(memory.a, (matrix.shape[0], B))
+        products = self._empty(memory.a, (matrix.shape[0], B))
         later = [g for g in plan.merged if g not in plan.gates]
-        shared = [product[rows(range(k, k + 1), H), :] for k in range(len(plan.operands))]
-        if bias is not None:
-            shared += [bias[rows(range(k, k + 1), H), :] for k in range(len(plan.apart))]
-        shared += vectors
+        shared = [*_blocks(products, H), *([] if bias is None else _blocks(bias, H)), *vectors]
         a = planes(memory.gates, [*plan.gates, *later])
         kept = kept_places(plan, memory)
         kernel = _forward(self.cell, plan, bias is not None, self.xp).run
@@ -83,7 +77,7 @@ class Cupy:
         multiply = self.multiply
 
         def step(t: int) -> None:
-            multiply(matrix, operands[t], product)
+            multiply(matrix, operands[t], products)
             kernel(*given[t])
 
         return step
@@ -111,28 +105,34 @@ class Cupy:
         reads = _reads(self.cell, plan, self.xp)
         around = [kernels.state_read(self.cell, state) for state in (memory.s_prev, memory.s)]
         fields = [field for state in around for field in state]
-        places = planes(d.gates, plan.gates)
-        if separate:
-            places = _joined(places, planes(d.gates_h, plan.apart))
-        places = _joined(places, planes(d.vectors, plan.vectors))
-        if separate:
-            places = _joined(places, planes(d.gates_h, plan.gates[: len(plan.gates) - len(plan.apart)]))
+        merged = [g for g in plan.gates if g not in plan.apart] if separate else []
+        groups = (  # the places of d_a, and those of the copy that gates apart make necessary
+            *(planes(d.gates, plan.gates), planes(d.gates_h, plan.apart)),
+            *(planes(d.vectors, plan.vectors), planes(d.gates_h, merged)),
+        )
         kept = kept_places(plan, memory)
-        given = [(*kept[t], *vectors, *[field[t, ...] for field in fields], *places[t]) for t in range(T)]
+        given = [
+            (*kept[t], *vectors, *[field[t, ...] for field in fields], *[p for own in groups for p in own[t]])
+            for t in range(T)
+        ]
         blocks = [d.a_h[t, rows(plan.operands, H), :] for t in range(T)]
         transposed, d_operand = matrix.T, self._empty(d.a, (matrix.shape[1], B))
         # in turns, so that no kernel writes what it reads
         direct = [[self._empty(d.a, (H, B)) if own else None for own in reads] for _ in range(2)]
         multiply = self.multiply
+        made: dict[tuple[int, ...], Callable[..., None]] = {}  # kernels, by the terms that they add up
 
         def begin(i: int) -> None:
             """Compute nothing ahead."""
 
         def step(t: int, d_result: Any) -> tuple[Any, Sequence[Any]]:
             sums = [terms(each) for each in (d_result if plan.last else (d_result,))]
-            kernel = _backward(self.cell, plan, tuple(map(len, sums)), reads, separate, self.xp).run
+            counts = tuple(map(len, sums))
+            if counts not in made:
+                made[counts] = _backward(self.cell, plan, counts, reads, separate, self.xp).run
             own = direct[t % 2]
-            kernel(*[term for each in sums for term in each], *given[t], *[d for d in own if d is not None])
+            places = [d for d in own if d is not None]
+            made[counts](*[term for each in sums for term in each], *given[t], *places)
             multiply(transposed, blocks[t], d_operand)
             return Sum(d_operand), [None if d is None else Sum(d) for d in own]
 
@@ -146,8 +146,9 @@ class Cupy:
         def release(t: int, keep: Array, d_s: Sequence[Any]) -> tuple[Any, Any]:
             sums = [terms(each) for each in d_s]
             own = places[t % 2]
-            kernel = _release(tuple(map(len, sums)), self.xp).run
-            kernel(keep, *[term for each in sums for term in each], *own)
+            _release(tuple(map(len, sums)), self.xp).run(
+                keep, *[term for each in sums for term in each], *own
+            )
             return [Sum(d) for d in own[:count]], [Sum(d) for d in own[count:]]
 
         return release
@@ -178,58 +179,6 @@ def refusal(cell: Cell, *, xp: Namespace) -> str | None:
     except NotPointwiseError as error:
         return f"{type(error.__cause__).__name__}: {error.__cause__}"
     return None
-
-
-class NotPointwiseError(Exception):
-    """A function is not one kernel; the cause says why."""
-
-
-class KernelNamespace:
-    """CuPy's functions as they may stand in a kernel, where a value has a dtype and no shape."""
-
-    def __init__(self, cupy: Namespace) -> None:
-        self.cupy = cupy
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.cupy, name)
-
-    def astype(self, x: Any, dtype: Any, *, copy: bool = True) -> Any:  # noqa: ARG002
-        """Convert."""
-        return x.astype(dtype)
-
-    def full_like(self, x: Any, value: float) -> Any:
-        """Return a constant in the dtype of x: nothing is above infinity."""
-        return self.cupy.where(x > math.inf, x, value)
-
-    def zeros_like(self, x: Any) -> Any:
-        """Return 0."""
-        return self.full_like(x, 0.0)
-
-    def ones_like(self, x: Any) -> Any:
-        """Return 1."""
-        return self.full_like(x, 1.0)
-
-
-def compiled(build: Callable[..., Kernel], name: str, *arguments: Any, xp: Namespace) -> Kernel:
-    """Return what `build` gives, as one kernel where xp is CuPy."""
-    if library(xp) != "cupy":
-        return build(*arguments, xp=xp)
-    cupy = importlib.import_module("cupy")
-    kernel = build(*arguments, xp=KernelNamespace(cupy))
-    reason: Exception | None = None
-
-    def traced(*given: Any) -> None:
-        nonlocal reason
-        if reason is not None:  # `fuse` tries again, in a slower way of several kernels
-            raise NotPointwiseError from reason
-        try:
-            kernel.run(*given)
-        except Exception as error:
-            reason = error
-            raise
-
-    fused = cupy.fuse(kernel_name=re.sub(r"\W+", "_", f"rnn_xp_{name}"))(traced)
-    return kernel._replace(run=fused)
 
 
 # one object for one kernel: what `fuse` has compiled stays with it
@@ -276,17 +225,6 @@ def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
     return tuple(d is not None for d in direct)
 
 
-def _joined(one: list[list[Array]], other: list[list[Array]]) -> list[list[Array]]:
-    """Join two lists of planes, step by step."""
-    return [first + second for first, second in zip(one, other, strict=True)]
-
-
-def _product(xp: Namespace) -> Callable[[Array, Array, Array], Any]:
-    """Return multiply(a, b, out)."""
-    if library(xp) == "cupy":
-        return importlib.import_module("cupy").dot  # type: ignore[no-any-return]
-
-    def multiply(a: Array, b: Array, out: Array) -> None:
-        out[...] = a @ b
-
-    return multiply
+def _blocks(array: Array, H: int) -> list[Array]:
+    """Cut (n*H, B) into n planes."""
+    return [array[start : start + H, :] for start in range(0, array.shape[0], H)]
