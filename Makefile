@@ -40,7 +40,7 @@ clean:
 	touch $@
 
 .venv/test: .venv/made pyproject.toml
-	$(RUN) pip install $(PIP_FLAGS) --editable '.[test]'
+	$(RUN) pip install $(PIP_FLAGS) --editable '.[test,test-cuda]'
 	touch $@ .venv/core
 
 .venv/dev: .venv/made pyproject.toml

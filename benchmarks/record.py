@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -14,6 +16,14 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+GPU_SOURCES = (
+    "rnn_xp/engines/*.py",
+    "rnn_xp/cells/*.py",
+    "rnn_xp/sequence.py",
+    "rnn_xp/layers/recurrent.py",
+)
+"""What decides how a GPU computes: a record is stale when one of these files has changed since."""
 
 
 def summary(seconds: dict[str, list[float]], base: str) -> dict[str, Any]:
@@ -27,20 +37,67 @@ def summary(seconds: dict[str, list[float]], base: str) -> dict[str, Any]:
     }
 
 
+def header(benchmark: str, packages: list[str], commit: str | None = None) -> dict[str, Any]:
+    """Return what a record begins with; `commit` is that of a checkout without git."""
+    changes = _git("status", "--porcelain", "--", "rnn_xp", "benchmarks/*.py", "benchmarks/*/*.py")
+    return {
+        "benchmark": benchmark,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit or _git("rev-parse", "HEAD"),
+        "changed_since": None if changes is None else bool(changes),
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
+    }
+
+
 def write(path: str | None, benchmark: str, packages: list[str], results: dict[str, Any]) -> None:
     """Write the results as JSON, with machine, versions, date and commit; None writes nothing."""
     if path is None:
         return
-    record = {
-        "benchmark": benchmark,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--", "rnn_xp", "benchmarks/*.py")),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
-        **results,
-    }
+    record = {**header(benchmark, packages), **results}
     Path(path).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def store(path: Path, record: dict[str, Any]) -> None:
+    """Write a record whole or not at all; a number that is not finite as its name, which JSON has not."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(_lines(_plain(record)) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def sources_hash(root: Path = ROOT) -> str:
+    """Return the SHA-256 of the sources of the GPU engines, by their names and texts."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in GPU_SOURCES for path in root.glob(pattern)):
+        text = path.read_text(encoding="utf-8")  # as text: line ends differ from system to system
+        digest.update(f"{path.relative_to(root).as_posix()}\0{text}\0".encode())
+    return digest.hexdigest()
+
+
+def _lines(value: Any, indent: str = "") -> str:
+    """Write JSON with a line for all that fits in one."""
+    line = json.dumps(value, allow_nan=False)
+    if not isinstance(value, dict | list) or len(indent) + len(line) <= 110:
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_lines(each, inner)}" for key, each in value.items()]
+    else:
+        parts = [_lines(each, inner) for each in value]
+    body = f",\n{inner}".join(parts)
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{start}\n{inner}{body}\n{indent}{end}"
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold; numbers of six digits."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else repr(value)
+    return value
 
 
 def _cpu() -> str:
@@ -63,6 +120,8 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
+    if not (ROOT / ".git").exists():  # a folder above may belong to another repository
+        return None
     try:
         result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

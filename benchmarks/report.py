@@ -1,17 +1,26 @@
 """Write the records' numbers into the README: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
 
-python benchmarks/report.py
+python benchmarks/report.py                              the README, and the picture of the GPU's record
+python benchmarks/report.py --gpu RECORD --out FOLDER    table.md and gpu.png of one GPU check
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT / "benchmarks"))  # also where this file is loaded by its path
+
+from gpu import plot  # noqa: E402
+from gpu import table as gpu_table  # noqa: E402
+from record import sources_hash  # noqa: E402
 
 
 def tasks(record: dict[str, Any]) -> list[str]:
@@ -120,8 +129,15 @@ def mutation(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def gpu(record: dict[str, Any]) -> list[str]:
+    """What a GPU check found, and its picture."""
+    return gpu_table.lines(record, sources_hash(), "benchmarks/results/gpu.png")
+
+
 def source(record: dict[str, Any], name: str) -> list[str]:
     """Say where the numbers come from."""
+    if name == "gpu":  # stands in its table
+        return []
     if name == "mutation":
         made = f"{record['date'][:10]}, {record['cores']} cores, python {record['python']}"
         took = f"seed {record['seed']}, {record['seconds'] / 60:.0f} minutes"
@@ -135,27 +151,85 @@ def source(record: dict[str, Any], name: str) -> list[str]:
     return ["", f"<sub>`benchmarks/{name}.py`, {made}.</sub>"]
 
 
-TABLES = {
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tasks": tasks,
     "certificate": certificate,
     "properties": properties,
     "mutation": mutation,
     "tutorial": tutorial,
     "import_cost": import_cost,
+    "gpu": gpu,
 }
 
+ABSENT = {"gpu": gpu_table.ABSENT}
+"""What stands in the place of a table whose record need not be there."""
 
-def filled(text: str) -> str:
+
+def filled(text: str, results: Path = RESULTS) -> str:
     """Return the README with every table written anew."""
     for name, table in TABLES.items():
-        record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        body = "\n".join(table(record) + source(record, name))
-        before, _, rest = text.partition(f"<!-- table:{name} -->\n")
-        _, _, after = rest.partition("<!-- end -->")
-        text = f"{before}<!-- table:{name} -->\n{body}\n<!-- end -->{after}"
+        path = results / f"{name}.json"
+        if name in ABSENT and not path.is_file():
+            lines = ABSENT[name]
+        else:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            lines = table(record) + source(record, name)
+        before, place, rest = text.partition(f"<!-- table:{name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not (place and end):
+            msg = f"the README has no `<!-- table:{name} -->` that ends in `<!-- end -->`"
+            raise ValueError(msg)
+        body = "\n".join(lines)
+        text = f"{before}{place}{body}\n{end}{after}"
     return text
 
 
-if __name__ == "__main__":
+def write_gpu(record_path: Path, folder: Path) -> int:
+    """Write table.md and gpu.png of a record into a folder; return the exit code."""
+    try:
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        lines = gpu_table.lines(record, sources_hash(), "gpu.png")
+        (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return draw_gpu(record, folder / "gpu.png")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"{record_path}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def draw_gpu(record: dict[str, Any], path: Path) -> int:
+    """Draw the picture of a record; return the exit code."""
+    if not gpu_table.measured(record):
+        print("no picture: the record holds no timings", file=sys.stderr)
+        return 0
+    try:
+        plot.draw(record, path)
+    except ImportError as error:
+        print(f"no picture: {error}. Install it: pip install matplotlib", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Write the README's tables, or those of one record; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--gpu", type=Path, metavar="RECORD", help="a record of benchmarks/gpu_check.py")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where table.md and gpu.png of it go")
+    arguments = parser.parse_args(given)
+    if (arguments.gpu is None) != (arguments.out is None):
+        parser.error("--gpu and --out go together")
+    if arguments.gpu is not None:
+        if not arguments.out.is_dir():
+            parser.error(f"--out must be a folder that is there; got {arguments.out}")
+        return write_gpu(arguments.gpu, arguments.out)
     readme = ROOT / "README.md"
     readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    record = RESULTS / "gpu.json"
+    return (
+        draw_gpu(json.loads(record.read_text(encoding="utf-8")), RESULTS / "gpu.png")
+        if record.is_file()
+        else 0
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

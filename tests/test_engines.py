@@ -14,9 +14,8 @@ import rnn_xp as rx
 from rnn_xp import sequence
 from rnn_xp.engines.choose import choose
 
-spec = importlib.util.spec_from_file_location(
-    "launches", Path(__file__).resolve().parent.parent / "benchmarks" / "launches.py"
-)
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("launches", ROOT / "benchmarks" / "launches.py")
 launches = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(launches)
 
@@ -163,8 +162,10 @@ def test_a_step_costs_so_many_operations(name: str) -> None:
     assert tuple(counted) == COUNTS[name]
 
 
-def test_every_layer_is_counted() -> None:
+def test_every_layer_is_counted_and_the_readme_shows_it() -> None:
     assert list(COUNTS) == list(launches.LAYERS)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(["<!-- launches -->", *launches.table(), "<!-- end -->"]) in readme
 
 
 def test_an_operation_more_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,14 +40,17 @@ NEAREST = {  # by the file's name or its first part; the quickest to fail comes 
     "cells/activations.py": ("functional", "gradients", "layers"),
     "cells/base.py": ("layers", "gradients", "torch_answers", "properties"),
     "cells": ("gradients", "layers", "torch_answers", "properties"),
-    "engines": ("gradients", "layers", "properties"),
-    "sequence.py": ("layers", "gradients", "properties", "namespaces"),
+    "engines": ("engines", "gradients", "layers", "properties"),
+    "sequence.py": ("layers", "gradients", "engines", "properties", "namespaces"),
     "functional.py": ("functional", "torch_answers", "gradients"),
     "optim.py": ("optim",),
     "clipping.py": ("optim", "step"),
     "layers": ("layers", "gradients", "namespaces"),
 }
-NOT_OF_NUMBERS = ("aeon", "architecture", "cli", "data", "mutants", "readme", "tutorial", "verify")
+NOT_OF_NUMBERS = (
+    *("aeon", "architecture", "cli", "data", "docker", "gpu", "mutants"),
+    *("nvrtc", "readme", "report", "tutorial", "verify"),
+)
 GOAL = 0.95
 
 
