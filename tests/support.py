@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.backend import Backend, get_backend, namespace, to_numpy
+from rnn_xp.backend import Backend, BackendError, get_backend, namespace, to_numpy
 from rnn_xp.functional import sigmoid
 from rnn_xp.random import Rng
 
@@ -47,10 +50,20 @@ def assert_close(actual: Any, expected: Any, tolerance: float, what: str = "") -
 
 DEVICES = {"numpy": None, "numpy_readonly": None, "array_api_strict": "device1", "torch": "cpu", "cupy": None}
 REQUIRED = tuple(name for name in os.environ.get("RNN_XP_TEST_BACKENDS", "").split(",") if name)
+
+
+def is_there(name: str) -> bool:
+    """Return whether a backend can be tested here. CuPy is there where it sees a GPU too."""
+    if importlib.util.find_spec(name) is None:
+        return False
+    try:
+        return name != "cupy" or bool(get_backend("cupy", dtype="float64"))
+    except BackendError:
+        return False
+
+
 PORTABLE = [  # all but NumPy itself
-    name
-    for name in DEVICES
-    if not name.startswith("numpy") and (name in REQUIRED or importlib.util.find_spec(name) is not None)
+    name for name in DEVICES if not name.startswith("numpy") and (name in REQUIRED or is_there(name))
 ]
 
 
@@ -82,6 +95,57 @@ def smallest_standard(name: str) -> Iterator[None]:
     with array_api_strict.ArrayAPIStrictFlags(
         api_version="2024.12", boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
     ):
+        yield
+
+
+READS = (
+    *("__float__", "__bool__", "__int__", "__index__", "__complex__", "__repr__", "__str__"),
+    *("__array__", "__buffer__", "__dlpack__", "to_device"),
+)
+"""The methods of an array that bring its values to the host."""
+
+
+@contextlib.contextmanager
+def nothing_moves(name: str) -> Iterator[None]:
+    """Refuse what waits for a GPU, or copies between it and the host, on the libraries where that shows."""
+    if name not in ("array_api_strict", "cupy"):
+        yield
+        return
+    xp = get_backend(name, device=DEVICES[name]).xp
+    array = type(xp.zeros((1,)))
+    asarray, joins = xp.asarray, {"concat": xp.concat, "stack": xp.stack}
+
+    def from_device(value: Any, **options: Any) -> Any:
+        assert isinstance(value, array), "a value of the host is copied to the device"
+        return asarray(value, **options)
+
+    def few(join: str, arrays: Any, **options: Any) -> Any:
+        assert len(arrays) <= 8, f"CuPy's {join} copies the addresses of more than 8 arrays to the device"
+        return joins[join](arrays, **options)
+
+    def refuse(why: str) -> Any:
+        def refused(*args: Any, **options: Any) -> Any:
+            raise AssertionError(why)
+
+        return refused
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(xp, "asarray", from_device)
+        for join in joins:
+            patch.setattr(xp, join, functools.partial(few, join))
+        for function in ("clip", "sign"):
+            why = f"array-api-compat's {function} waits on CuPy: it writes through boolean masks"
+            patch.setattr(xp, function, refuse(why))
+        if name == "cupy":
+            import cupyx
+
+            with warnings.catch_warnings():  # it warns that it may not see everything
+                warnings.simplefilter("ignore")
+                stack.enter_context(cupyx.allow_synchronize(False))
+        else:
+            stack.enter_context(smallest_standard(name))
+            for method in READS:
+                patch.setattr(array, method, refuse(f"{method} reads a value on the host"), raising=False)
         yield
 
 
@@ -135,6 +199,17 @@ MAKERS = {
     "own_cell": lambda *sizes, **options: rx.Recurrent(UGRNN, *sizes, **options),
 }
 """Every cell, by the arguments that all of them take."""
+
+MODELS = {
+    "last": lambda cell: rx.Sequential(
+        MAKERS[cell](3, 4, 2, bidirectional=True, dropout=0.3), rx.LastStep(), rx.Dropout(0.2)
+    ),
+    "mean": lambda cell: rx.Sequential(MAKERS[cell](3, 4), rx.MeanPool()),
+    "max": lambda cell: rx.Sequential(MAKERS[cell](3, 4, bidirectional=True), rx.MaxPool()),
+    "steps": lambda cell: rx.Sequential(rx.Linear(3, 2), MAKERS[cell](2, 4), rx.Dropout(0.2)),
+    "tokens": lambda cell: rx.Sequential(rx.Embedding(5, 3), MAKERS[cell](3, 4)),
+}
+"""Models of every layer, by their cell."""
 
 
 def normal(backend: Backend, like: Any, seed: int, scale: float = 1.0) -> Any:

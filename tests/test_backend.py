@@ -399,7 +399,7 @@ def with_cupy(
     zeros: Callable[..., Any] = lambda shape, dtype=None, device=None: np.zeros(shape, dtype),
 ) -> SimpleNamespace:
     """Play a CuPy that sees `devices()` GPUs and computes with NumPy; return what it was asked to do."""
-    done = SimpleNamespace(used=[], synchronized=0)
+    done = SimpleNamespace(used=[], synchronized=0, limit=0)
 
     def device(index: int | None) -> Any:
         return SimpleNamespace(use=lambda: done.used.append(index), id=index or 0)
@@ -408,13 +408,16 @@ def with_cupy(
         done.synchronized += 1
 
     cupy = ModuleType("cupy")
+    pool = SimpleNamespace(free_bytes=lambda: 200, used_bytes=lambda: 100, get_limit=lambda: done.limit)
     cupy.__version__ = "14.2.0"  # type: ignore[attr-defined]
+    cupy.get_default_memory_pool = lambda: pool  # type: ignore[attr-defined]
     cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
         Device=device,
         get_current_stream=lambda: SimpleNamespace(synchronize=synchronize),
         runtime=SimpleNamespace(
             getDeviceCount=devices,
             getDeviceProperties=lambda index: {"name": f"NVIDIA H{index}00".encode()},
+            memGetInfo=lambda: (5000, 9000),
         ),
     )
     compat = ModuleType("array_api_compat.cupy")
@@ -443,6 +446,76 @@ def test_cupy_makes_its_device_the_current_one(
     assert done.synchronized == 1
     assert available()["cupy"] == f"available (14.2.0, {backend.device})"
     assert dataclasses.replace(backend, device=SimpleNamespace(id=1)).hardware == "NVIDIA H100"
+
+
+@pytest.mark.parametrize(("limit", "free"), [(0, 5200), (1000, 900), (100_000, 5200)])
+def test_cupy_has_the_free_memory_of_its_device_and_of_its_pool(
+    monkeypatch: pytest.MonkeyPatch, limit: int, free: int
+) -> None:
+    done = with_cupy(monkeypatch)
+    done.limit = limit
+    assert get_backend("cupy").free_memory == free
+
+
+def test_torch_has_the_free_memory_of_its_device_and_of_its_pool() -> None:
+    answers = {"mem_get_info": (5000, 9000), "memory_reserved": 300, "memory_allocated": 100}
+    device = SimpleNamespace(type="cuda", index=1)
+    asked = []
+
+    def answering(name: str) -> Callable[[Any], Any]:
+        return lambda device: asked.append(device) or answers[name]
+
+    xp = SimpleNamespace(cuda=SimpleNamespace(**{name: answering(name) for name in answers}))
+    assert Backend("torch", xp, device, None, "float32").free_memory == 5200
+    assert asked == [device] * 3
+
+
+def test_the_memory_of_the_host_is_not_asked_for(backend: Backend) -> None:
+    assert backend.free_memory is None
+
+
+# --- TF32
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CUPY_TF32", "1"), ("CUPY_TF32", " 2"), ("NVIDIA_TF32_OVERRIDE", "1")],
+)
+def test_tf32_is_refused_unless_it_is_meant(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    done = with_cupy(monkeypatch)
+    monkeypatch.setenv(name, value)
+    switch = f"{name}={value.strip()}"
+    message = rf'backend "cupy": {switch} lets TF32 round .*\. Unset {name}; or .*: export RNN_XP_TF32=1\.$'
+    for ask in ("cupy", "auto"):
+        with pytest.raises(BackendError, match=message):
+            get_backend(ask)
+    assert done.used == []  # before CuPy multiplies, which would make it remember
+    assert re.match(message, available()["cupy"])
+    assert get_backend("cupy", dtype="float64").precision == "float64"
+    monkeypatch.setenv("RNN_XP_TF32", "1")
+    backend = get_backend("cupy")
+    assert available()["cupy"] == f"available (14.2.0, {backend.device}, TF32 by {switch})"
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_tf32_that_is_off_is_no_matter(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with_cupy(monkeypatch)
+    for name in ("CUPY_TF32", "NVIDIA_TF32_OVERRIDE", "RNN_XP_TF32"):
+        monkeypatch.setenv(name, value)
+    assert "TF32" not in available()["cupy"]
+    monkeypatch.setenv("RNN_XP_TF32", "yes")
+    with pytest.raises(ValueError, match="`RNN_XP_TF32` must be one of '', '0', '1'; got 'yes'"):
+        get_backend("cupy")
+
+
+def test_tf32_is_no_matter_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_cupy(monkeypatch)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert get_backend("auto").name == "numpy"
+    assert "CuPy is not installed" in available()["cupy"]
+
+
+# --- CuPy that cannot be had
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:", "cuda:-1", "cpu"])

@@ -26,7 +26,12 @@ CASES = {
     "lengths": {"lengths": [3, 0, 6, 1], "state_0": True},
     "states": {"state_0": True, "d_state_T": True},
     "reverse": {"lengths": [6, 2, 0, 5], "state_0": True, "d_state_T": True, "reverse": True},
-    "stacked, both ways": {"lengths": [6, 2, 1, 5], "num_layers": 2, "bidirectional": True, "rng": rx.Rng(1, 2)},
+    "stacked, both ways": {
+        "lengths": [6, 2, 1, 5],
+        "num_layers": 2,
+        "bidirectional": True,
+        "rng": rx.Rng(1, 2),
+    },
 }
 
 

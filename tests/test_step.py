@@ -5,7 +5,7 @@ import pytest
 
 import rnn_xp as rx
 from rnn_xp.model import LOSSES
-from rnn_xp.train.prepare import Batch
+from rnn_xp.train.batches import Batch
 from rnn_xp.train.step import Stepper
 
 BACKEND = rx.get_backend("numpy", dtype="float64")

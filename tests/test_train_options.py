@@ -282,7 +282,8 @@ def test_a_wild_rate_is_told_and_no_epoch_before_it_has_other_than_numbers() -> 
 
 def test_a_bad_step_and_all_after_it_leave_weights_and_optimiser_alone() -> None:
     from rnn_xp.model import LOSSES
-    from rnn_xp.train.prepare import Batches, prepare
+    from rnn_xp.train.batches import Batches
+    from rnn_xp.train.prepare import prepare
     from rnn_xp.train.step import Stepper
 
     X, loss = np.array([1.0, 1e200, 1.0]).reshape(3, 1, 1), LOSSES["squared_error"]

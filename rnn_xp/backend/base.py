@@ -126,6 +126,28 @@ class Backend:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         return models[0] if models else platform.processor() or platform.machine()
 
+    @property
+    def free_memory(self) -> int | None:
+        """The bytes that a GPU can still give; None where arrays live in the host's memory.
+
+        Examples
+        --------
+        >>> import rnn_xp as rx
+        >>> rx.get_backend("numpy").free_memory is None
+        True
+        """
+        if self.name == "cupy":
+            cupy = importlib.import_module("cupy")
+            pool = cupy.get_default_memory_pool()
+            free = int(cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            limit = int(pool.get_limit())  # 0: none
+            return min(free, limit - int(pool.used_bytes())) if limit else free
+        if self.name == "torch" and self.device.type == "cuda":
+            cuda = self.xp.cuda
+            kept = cuda.memory_reserved(self.device) - cuda.memory_allocated(self.device)
+            return int(cuda.mem_get_info(self.device)[0]) + int(kept)
+        return None
+
     def synchronize(self) -> None:
         """Wait until the device has finished what it was given."""
         if self.name == "cupy":

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from rnn_xp import checks
+from rnn_xp.backend import tf32
 from rnn_xp.backend.base import Backend, BackendError
 from rnn_xp.backend.libraries import OPENERS
 
@@ -35,7 +36,9 @@ def get_backend(
     Raises
     ------
     BackendError
-        Where the library or the device cannot be had; there is no silent fallback.
+        Where the library or the device cannot be had; there is no silent fallback. Also where CuPy would
+        compute float32 products in TF32, which ``CUPY_TF32=1`` or ``NVIDIA_TF32_OVERRIDE=1`` turns on, unless
+        ``RNN_XP_TF32=1`` says that it is meant.
 
     Examples
     --------
@@ -73,7 +76,9 @@ def available() -> dict[str, str]:
         except BackendError as error:
             report[name] = str(error)
         else:
-            report[name] = f"available ({importlib.import_module(name).__version__}, {backend.device})"
+            about = f"{importlib.import_module(name).__version__}, {backend.device}"
+            switch = tf32.switched_on() if name == "cupy" else ""
+            report[name] = f"available ({about}, TF32 by {switch})" if switch else f"available ({about})"
     return report
 
 
@@ -85,7 +90,7 @@ def _auto(device: Any, dtype: str) -> Backend:
         backend = OPENERS["cupy"](device, dtype)
         reason = "it is installed and sees a device"
     except BackendError as error:
-        if device not in (None, "cpu"):
+        if device not in (None, "cpu") or isinstance(error, tf32.TF32Error):
             raise
         backend, reason = OPENERS["numpy"](device, dtype), str(error)
     log = logging.getLogger("rnn_xp")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnn_xp import checks
-from rnn_xp.backend import cupy_diagnosis
+from rnn_xp.backend import cupy_diagnosis, tf32
 from rnn_xp.backend.base import Backend, BackendError
 from rnn_xp.backend.cupy_diagnosis import summary
 from rnn_xp.backend.namespaces import library
@@ -54,6 +54,7 @@ def _cupy(device: Any, dtype: str) -> Backend:
             f"CUDA_VISIBLE_DEVICES: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}. See: nvidia-smi -L."
         )
         raise BackendError(msg)
+    tf32.refuse(dtype)
     try:
         chosen = cupy.cuda.Device(index)
         chosen.use()

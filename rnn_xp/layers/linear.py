@@ -73,7 +73,7 @@ class Linear(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Multiply; keep x."""
-        y = x @ params.weight.T
+        y = _product(x, params.weight.T, xp=context.xp)
         return y if params.bias is None else y + params.bias, (), x
 
     def run_back(
@@ -87,7 +87,8 @@ class Linear(Layer):
         d_bias = None
         if params.bias is not None:
             d_bias = _total(rows, xp=xp)
-        return LinearParams(rows.T @ x, d_bias), d_y @ params.weight if need_d_x else None, ()
+        d_x = _product(d_y, params.weight, xp=xp) if need_d_x else None
+        return LinearParams(rows.T @ x, d_bias), d_x, ()
 
 
 class EmbeddingParams(NamedTuple):
@@ -172,6 +173,14 @@ def _count(x: Array) -> int:
     for size in x.shape[:-1]:
         count *= size
     return count
+
+
+def _product(x: Array, matrix: Array, *, xp: Namespace) -> Array:
+    """Return x @ matrix as one product of all rows, where libraries would make one for each step."""
+    if x.ndim == 2:
+        return x @ matrix
+    rows: Array = xp.reshape(x, (_count(x), x.shape[-1])) @ matrix
+    return xp.reshape(rows, (*x.shape[:-1], matrix.shape[1]))  # type: ignore[no-any-return]
 
 
 def _total(rows: Array, *, xp: Namespace) -> Array:

@@ -18,8 +18,9 @@ from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.schedules import Schedule
 from rnn_xp.train import options
+from rnn_xp.train.batches import Batches
 from rnn_xp.train.predict import evaluate_prepared
-from rnn_xp.train.prepare import Batches, prepare
+from rnn_xp.train.prepare import prepare
 from rnn_xp.train.progress import Progress
 from rnn_xp.train.result import Epoch as Epoch
 from rnn_xp.train.result import Result as Result
@@ -212,7 +213,7 @@ def _one_epoch(
         done += 1
         if done % _IN_ONE_SUM == 0:
             sums.append(0.0)
-        if progress.live and progress.due():
+        if progress.live and progress.due():  # at most five times a second: to read is to wait
             rate = min(place * batches.batch_size, batches.count) / (time.perf_counter() - start)
             progress.batch(epoch, place, sum(map(float, sums)) / total, rate)
             _check_finite(stepper, epoch, len(batches))

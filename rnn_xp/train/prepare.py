@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
-from rnn_xp.backend import Backend
 from rnn_xp.data.sequences import numbers, pad, to_time_major, valid_steps
 from rnn_xp.model import Loss, Sequential
-from rnn_xp.sequence import Valid
-from rnn_xp.sequence import valid_steps as device_valid_steps
 from rnn_xp.train import targets
-from rnn_xp.typing import Array, Namespace
 
 Host = NDArray[Any]
 
@@ -36,13 +30,14 @@ class Prepared(NamedTuple):
         return None if self.lengths is None else valid_steps(len(self.x), len(self.lengths), self.lengths)
 
     @property
-    def total(self) -> float:
-        """The sum of the weights of what counts."""
+    def counts(self) -> NDArray[np.float64]:
+        """What every sequence counts for, (N,): the sum of its weights."""
+        T, N = self.x.shape[:2]
         if self.weight is not None:
-            return float(self.weight.sum())
-        if not self.per_step or self.lengths is None:
-            return float(self.x.shape[1])
-        return float(self.lengths.sum())
+            return self.weight.sum(axis=0) if self.per_step else self.weight
+        if not self.per_step:
+            return np.ones(N)
+        return np.full(N, float(T)) if self.lengths is None else self.lengths.astype(np.float64)
 
     def take(self, index: NDArray[np.int64]) -> Prepared:
         """Return the sequences `index`, in that order."""
@@ -53,7 +48,7 @@ class Prepared(NamedTuple):
 
         lengths = None if self.lengths is None else self.lengths[index]
         target, weight = one(self.target, axis), one(self.weight, axis)
-        return Prepared(self.x[:, index], target, weight, lengths, self.per_step)
+        return Prepared(np.take(self.x, index, axis=1), target, weight, lengths, self.per_step)
 
 
 def prepare(
@@ -96,89 +91,6 @@ def prepare(
     target = None if loss is None else targets.target(model, y, loss, layout, valid, dtype)
     weight = None if weights is None else targets.weight(weights, layout, valid, model.per_step)
     return Prepared(x, target, weight, ends, model.per_step)
-
-
-class Batch(NamedTuple):
-    """What one step takes; on the device, all but `total`."""
-
-    x: Array
-    target: Array
-    share: Array
-    valid: Valid | None
-    total: float  # the sum of the weights
-
-
-class Batches:
-    """A prepared data set on the device, cut into batches in a given order."""
-
-    def __init__(self, data: Prepared, backend: Backend, batch_size: int) -> None:
-        self.data, self.backend, self.batch_size = data, backend, batch_size
-        self.x, self.target = backend.asarray(data.x), backend.asarray(data.target)
-        self.count: int = data.x.shape[1]
-        self._equal: dict[tuple[int, ...], Array] = {}
-        self._in_file_order: list[Batch] = []
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-self.count // self.batch_size)
-
-    def in_order(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
-        """Yield the batches of the sequences in `order`; None is the order of the data, which is cut once."""
-        if order is None:
-            self._in_file_order = self._in_file_order or list(self._cut(None))
-            yield from self._in_file_order
-        else:
-            yield from self._cut(order)
-
-    def _cut(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
-        """Yield the batches of a new order."""
-        xp, data = self.backend.xp, self.data
-        x, target, lengths, weight = self.x, self.target, data.lengths, data.weight
-        axis = 1 if data.per_step else 0
-        if order is not None:
-            index = self.backend.asarray(order)
-            x, target = xp.take(x, index, axis=1), xp.take(target, index, axis=axis)
-            lengths = None if lengths is None else lengths[order]
-            weight = None if weight is None else np.take(weight, order, axis=axis)
-        for start in range(0, self.count, self.batch_size):
-            part = slice(start, min(start + self.batch_size, self.count))
-            yield self._batch(x, target, lengths, weight, part, xp=xp)
-
-    def _batch(
-        self,
-        x: Array,
-        target: Array,
-        lengths: Host | None,
-        weight: Host | None,
-        part: slice,
-        *,
-        xp: Namespace,
-    ) -> Batch:
-        """Cut one batch, no longer than its longest sequence."""
-        steps, valid = x.shape[0], None
-        if lengths is not None:
-            ends = lengths[part].tolist()
-            steps = max(1, *ends)
-            x = x[:steps, ...]
-            valid = device_valid_steps(ends, steps, x, xp=xp)
-        per_step = self.data.per_step
-        x = x[:, part, ...]
-        target = target[:steps, part, ...] if per_step else target[part, ...]
-        shape = (steps, part.stop - part.start) if per_step else (part.stop - part.start,)
-        if weight is None and (valid is None or not per_step):
-            total = float(math.prod(shape))
-            if shape not in self._equal:
-                new = {"dtype": self.backend.dtype, "device": self.backend.device}
-                self._equal[shape] = xp.full(shape, 1.0 / total, **new)
-            return Batch(x, target, self._equal[shape], valid, total)
-        host: Host = np.ones(shape)
-        if weight is not None:
-            host = weight[:steps, part] if per_step else weight[part]
-        if per_step and lengths is not None:
-            host = host * valid_steps(steps, shape[-1], lengths[part])
-        total = float(host.sum())
-        share = self.backend.asarray(host / total if total else np.zeros(shape))
-        return Batch(x, target, share, valid, total)
 
 
 def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout: str) -> None:

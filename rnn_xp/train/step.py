@@ -12,7 +12,7 @@ from rnn_xp.model import Loss, Sequential, loss_and_gradients
 from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
-from rnn_xp.train.prepare import Batch
+from rnn_xp.train.batches import Batch
 from rnn_xp.typing import Array, Tree
 
 

@@ -82,13 +82,13 @@ def weight(weights: Any, layout: str, valid: NDArray[np.bool_], per_step: bool) 
         raise ValueError(msg)
     a_step = per_step and array.ndim != 1
     array = _time_major("weights", array, layout.replace("C", "") if a_step else "N", layout, valid)
-    return np.where(valid, array, 0.0) if per_step else array
+    return np.ascontiguousarray(np.where(valid, array, 0.0)) if per_step else array
 
 
 def converted(name: str, array: Host, dtype: Any, valid: NDArray[np.bool_]) -> Host:
     """Return `array` (T, N, ...), or (N, ...), in `dtype`, finite where valid and 0 in the padding."""
     with np.errstate(all="ignore"):  # padding may hold anything
-        result = array.astype(dtype)
+        result = array.astype(dtype, order="C")  # time-major in memory too: batches are cut from it
     result[~valid] = 0
     bad = ~np.isfinite(result)
     if not bad.any():

@@ -42,7 +42,7 @@ def hold_back(
 
 def check_counts(name: str, data: Prepared) -> None:
     """Refuse a data set in which nothing counts."""
-    if data.total == 0:
+    if data.counts.sum() == 0:
         msg = f"`{name}` must hold something that counts; got only what lies past `lengths` or weighs 0."
         raise ValueError(msg)
 
