@@ -168,6 +168,7 @@ def tracing() -> Iterator[tuple[Namespace, Trace]]:
             fused = real(kernel_name=kernel_name)(function)
 
             def launch(*planes: Any) -> None:
+                cupy.broadcast_arrays(*planes)  # which the missing driver would hide
                 with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):  # the driver is missing
                     fused(*planes)
                 if fused.new_fusion is not None:  # the slower way, which the engine refuses when it begins
@@ -178,6 +179,8 @@ def tracing() -> Iterator[tuple[Namespace, Trace]]:
                 for plane in planes:
                     if plane.shape == shape and not plane.flags.c_contiguous:
                         trace.copies.append(f"{kernel_name} reads {shape} with strides {plane.strides}")
+                    if plane.ndim == 2 and plane.shape[0] != shape[0]:  # parameters are (H, 1), a mask (B,)
+                        trace.copies.append(f"{kernel_name} spreads {plane.shape} over {shape}")
 
             return launch
 

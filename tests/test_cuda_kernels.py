@@ -75,15 +75,21 @@ def test_every_cell_is_kernels_of_its_dtype_and_nothing_is_copied(maker: str, le
     trace, (forward, backward) = traced(layer, "float32", lengths=lengths)
     pairs, projected = len(layer.cell.pairs), bool(layer.proj_size)
     kernels = [name for name in forward + backward if name.startswith("rnn_xp_")]
-    assert len(kernels) == 2 * pairs + 2 * lengths
+    masks = lengths * (1 + projected)  # fields of one shape at a time
+    assert len(kernels) == 2 * pairs + 2 * masks
     # besides: a projection's product, and storing h; on the way back first the sum of two gradients
-    assert len(forward) == 2 * pairs + lengths + 2 * projected
-    assert len(backward) == 2 * pairs + lengths + (3 - lengths) * projected
+    assert len(forward) == 2 * pairs + masks + 2 * projected
+    assert len(backward) == 2 * pairs + masks + (3 - lengths) * projected
     assert trace.copies == []
     for (name, _), kernel in trace.kernels.items():
         code = re.sub(r"const double v\d+ = ", "", kernel.operation)  # a number of the source, cast on use
         assert "double" not in code, name
         assert "double &" not in kernel.preamble, name
+
+
+def test_an_output_of_one_unit_is_not_spread_over_the_memory() -> None:
+    trace, _ = traced(rx.LSTM(2, 5, proj_size=1), "float32", lengths=True)
+    assert trace.copies == []
 
 
 def test_a_copy_at_every_step_would_be_noticed() -> None:

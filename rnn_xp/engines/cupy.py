@@ -83,11 +83,12 @@ class Cupy:
         return step
 
     def hold(self, s_prev: Sequence[Any], s: Sequence[Any]) -> Callable[[int, Array], None]:
-        """Choose for all fields at once."""
-        kernel = _hold(len(self.cell.state._fields), self.xp).run
+        """Choose for all fields of one shape at once."""
+        groups = [(own, _hold(len(own), self.xp).run) for own in _of_one_shape(s_prev[0])] if s_prev else []
 
         def hold(t: int, keep: Array) -> None:
-            kernel(keep, *s_prev[t], *s[t])
+            for own, kernel in groups:
+                kernel(keep, *[s_prev[t][i] for i in own], *[s[t][i] for i in own])
 
         return hold
 
@@ -139,17 +140,18 @@ class Cupy:
         return begin, step
 
     def release(self, fields: Sequence[Array]) -> Callable[[int, Array, Sequence[Any]], tuple[Any, Any]]:
-        """Choose for all fields at once."""
-        places = [[self._empty(field, tuple(field.shape)) for field in (*fields, *fields)] for _ in range(2)]
-        count = len(fields)
+        """Choose for all fields of one shape at once."""
+        through, past = ([[self._like(field) for field in fields] for _ in range(2)] for _ in range(2))
+        groups = _of_one_shape(fields)
 
         def release(t: int, keep: Array, d_s: Sequence[Any]) -> tuple[Any, Any]:
-            sums = [terms(each) for each in d_s]
-            own = places[t % 2]
-            _release(tuple(map(len, sums)), self.xp).run(
-                keep, *[term for each in sums for term in each], *own
-            )
-            return [Sum(d) for d in own[:count]], [Sum(d) for d in own[count:]]
+            outs = through[t % 2], past[t % 2]
+            for own in groups:
+                sums = [terms(d_s[i]) for i in own]
+                places = [out[i] for out in outs for i in own]
+                run = _release(tuple(map(len, sums)), self.xp).run
+                run(keep, *[term for each in sums for term in each], *places)
+            return [Sum(d) for d in outs[0]], [Sum(d) for d in outs[1]]
 
         return release
 
@@ -158,6 +160,10 @@ class Cupy:
         first, *others = terms(d)
         total: Array = functools.reduce(operator.add, others, first)
         return total
+
+    def _like(self, array: Array) -> Array:
+        """Return memory of the same shape."""
+        return self._empty(array, tuple(array.shape))
 
     def _empty(self, like: Array, shape: tuple[int, ...]) -> Array:
         """Return memory beside `like`."""
@@ -223,6 +229,12 @@ def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
     slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
     _, direct = pair.backward(state if plan.last else state[0], slopes)
     return tuple(d is not None for d in direct)
+
+
+def _of_one_shape(fields: Sequence[Array]) -> list[list[int]]:
+    """Group the fields that may stand in one kernel: it would broadcast h of another size in silence."""
+    shapes = [tuple(field.shape) for field in fields]
+    return [[i for i, shape in enumerate(shapes) if shape == own] for own in dict.fromkeys(shapes)]
 
 
 def _blocks(array: Array, H: int) -> list[Array]:
