@@ -175,7 +175,7 @@ def tracing() -> Iterator[tuple[Namespace, Trace]]:
                     function(*planes)
                 trace.launches.append(kernel_name)
                 trace.kernels |= {(kernel_name, key): made for key, (made, _) in fused._memo.items()}
-                shape = max((plane.shape for plane in planes), key=np.prod)
+                shape = max((plane.shape for plane in planes if plane.ndim == 2), key=np.prod)
                 for plane in planes:
                     if plane.shape == shape and not plane.flags.c_contiguous:
                         trace.copies.append(f"{kernel_name} reads {shape} with strides {plane.strides}")
