@@ -134,10 +134,31 @@ def gpu(record: dict[str, Any]) -> list[str]:
     return gpu_table.lines(record, sources_hash(), "benchmarks/results/gpu.png")
 
 
+def nvrtc(record: dict[str, Any]) -> list[str]:
+    """Return what the compiler said of the GPU's kernels."""
+    registers = {
+        cell["cell"]: max(count for target, count in cell["registers"].items() if target.endswith(" 32"))
+        for cell in record["cells"]
+        if cell["dtype"] == "float32"
+    }
+    plain = ", ".join(f"{registers[name]} ({label})" for name, label in USUAL_CELLS.items())
+    spilled = sum(cell["spilled"] for cell in record["cells"])
+    return [
+        f"`make nvrtc` compiles {record['kernels']} kernels, of every cell and option in float32 and float64, for "
+        f"sm_80, sm_90 and sm_100: {f'{spilled} bytes are spilled' if spilled else 'no register is spilled'}. "
+        f"In float32 a thread takes at most {plain} registers.",
+    ]
+
+
 def source(record: dict[str, Any], name: str) -> list[str]:
     """Say where the numbers come from."""
     if name == "gpu":  # stands in its table
         return []
+    if name == "nvrtc":
+        compiler = (
+            f"CuPy {record['versions']['cupy-cuda13x']}, NVRTC {record['versions']['nvidia-cuda-nvrtc']}"
+        )
+        return ["", f"<sub>`tests/nvrtc/run.py`, {record['date'][:10]}, {compiler}.</sub>"]
     if name == "mutation":
         made = f"{record['date'][:10]}, {record['cores']} cores, python {record['python']}"
         took = f"seed {record['seed']}, {record['seconds'] / 60:.0f} minutes"
@@ -151,6 +172,8 @@ def source(record: dict[str, Any], name: str) -> list[str]:
     return ["", f"<sub>`benchmarks/{name}.py`, {made}.</sub>"]
 
 
+USUAL_CELLS = {"rnn_tanh": "RNN", "gru": "GRU", "lstm": "LSTM"}
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tasks": tasks,
     "certificate": certificate,
@@ -158,6 +181,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "mutation": mutation,
     "tutorial": tutorial,
     "import_cost": import_cost,
+    "nvrtc": nvrtc,
     "gpu": gpu,
 }
 
