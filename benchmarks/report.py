@@ -143,10 +143,10 @@ def nvrtc(record: dict[str, Any]) -> list[str]:
     }
     plain = ", ".join(f"{registers[name]} ({label})" for name, label in USUAL_CELLS.items())
     spilled = sum(cell["spilled"] for cell in record["cells"])
+    outcome = f"{spilled} bytes are spilled" if spilled else "no register is spilled"
     return [
-        f"`make nvrtc` compiles {record['kernels']} kernels, of every cell and option in float32 and float64, for "
-        f"sm_80, sm_90 and sm_100: {f'{spilled} bytes are spilled' if spilled else 'no register is spilled'}. "
-        f"In float32 a thread takes at most {plain} registers.",
+        f"`make nvrtc` compiles {record['kernels']} kernels, of every cell and option in float32 and float64, "
+        f"for sm_80, sm_90 and sm_100: {outcome}. In float32 a thread takes at most {plain} registers.",
     ]
 
 
