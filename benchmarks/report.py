@@ -145,7 +145,7 @@ def nvrtc(record: dict[str, Any]) -> list[str]:
     spilled = sum(cell["spilled"] for cell in record["cells"])
     outcome = f"{spilled} bytes are spilled" if spilled else "no register is spilled"
     return [
-        f"`make nvrtc` compiles {record['kernels']} kernels, of every cell and option in float32 and float64, "
+        f"`make nvrtc` compiles {record['kernels']} kernels (every cell and option, float32 and float64) "
         f"for sm_80, sm_90 and sm_100: {outcome}. In float32 a thread takes at most {plain} registers.",
     ]
 

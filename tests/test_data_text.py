@@ -61,7 +61,7 @@ def test_no_text_has_no_vocabulary():
 def test_python_text_is_what_help_prints():
     text = python_text()
     assert "Boolean operations" in text
-    if sys.version_info[:2] == (3, 11):
+    if sys.version_info[:3] == (3, 11, 7):  # its text changes with every release
         assert len(text) == 465_126
 
 
