@@ -91,7 +91,7 @@ def test_every_place_of_the_state_is_seen_to_be_taken(layer: Any, dtype: str, se
 
 @pytest.mark.parametrize(("times", "seed"), [(10.0, 2), (10.0, 21), (12.0, 21), (12.0, 26)])
 def test_strongly_driven_layers_pass_and_their_wrong_gradients_do_not(times: float, seed: int) -> None:
-    """Curvature spoils wide differences, and rounding narrow ones; much above, a last bit grows to a failure."""
+    """Curvature spoils wide differences, rounding narrow ones; above that, a last bit grows to a failure."""
 
     class Wrong(LayerAdapter):
         def input_gradient(self, x: Any, d_y: Any, lengths: Any = None) -> Any:
