@@ -89,8 +89,8 @@ class Cell(NamedTuple):
     state : type
         A NamedTuple class whose first field, ``h``, is the output.
     projectable : bool
-        Whether ``weight_hr`` may stand between the cell's output and h: true only of a cell that reads h
-        through its products alone.
+        Whether ``weight_hr`` may stand between the cell's output and h: true only of a cell of one pair that
+        reads h through its products alone.
     """
 
     name: str
@@ -141,6 +141,11 @@ def check(cell: Any) -> Cell:
     if not cell.pairs or getattr(cell.state, "_fields", ("",))[0] != "h":
         must = "at least one pair and a NamedTuple `state` whose first field is h"
         msg = f"`cell` must have {must}; got {cell}."
+        raise ValueError(msg)
+    if cell.projectable and len(cell.pairs) > 1:
+        msg = (
+            "`projectable` must be False for a cell of several pairs, whose products need all of h; got True."
+        )
         raise ValueError(msg)
     operands = [pair.operands for pair in cell.pairs]
     multiplied = tuple(gate for gates in operands for gate in gates)

@@ -216,14 +216,14 @@ def _release(counts: tuple[int, ...], xp: Namespace) -> Kernel:
 
 @functools.cache
 def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
-    """Run the pair on one number, as it is: check it, and see which fields of s_prev it has gradients for."""
+    """Run the pair as it is on a few numbers: check it, and see which fields of s_prev get gradients."""
     pair = plan.pair
 
-    def numbers(count: int) -> list[Array]:
-        return [xp.full((1, 1), 0.5, dtype=xp.float32) for _ in range(count)]
+    def numbers(count: int, columns: int) -> list[Array]:
+        return [xp.full((2, columns), 0.5, dtype=xp.float32) for _ in range(count)]
 
-    state = cell.state(*numbers(len(cell.state._fields)))
-    read, vectors = numbers(len(plan.gates) + len(plan.apart)), numbers(len(plan.vectors))
+    state = cell.state(*numbers(len(cell.state._fields), 3))
+    read, vectors = numbers(len(plan.gates) + len(plan.apart), 3), numbers(len(plan.vectors), 1)
     result, kept = pair.forward([*read, *vectors], state, xp=xp)
     check_result(pair, read[: len(plan.gates)], result, kept)
     slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
