@@ -738,6 +738,61 @@ def test_what_a_forward_must_return(
         layer.forward(layer.init(NUMPY), np.zeros((4, 2, 2)))
 
 
+FORM = "the last pair's forward must return a state, of 1 fields; got "
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "text"),
+    [
+        ("forward", lambda usual: None, "a pair's forward must return (result, kept); got NoneType."),
+        ("forward", lambda usual: usual[0], "a pair's forward must return (result, kept); got 1."),
+        ("forward", lambda usual: (usual[0].h, usual[1]), f"{FORM}ndarray."),
+        ("forward", lambda usual: ((*usual[0], *usual[0]), usual[1]), f"{FORM}2."),
+        (
+            "forward",
+            lambda usual: (rx.State(usual[0].h[:1, :]), usual[1]),
+            "forward must return planes (H, B) = (",
+        ),
+        ("forward", lambda usual: (usual[0], (usual[1][0], 1.0)), "forward must keep planes (H, B) = ("),
+        ("partials", lambda usual: usual[0], "a pair's partials must return a tuple of planes; got ndarray."),
+        ("partials", lambda usual: (0.5, *usual[1:]), "a pair's partials must return planes ("),
+        (
+            "partials",
+            lambda usual: (usual[0][..., :1, :], *usual[1:]),
+            "a pair's partials must return planes (",
+        ),
+        ("backward", lambda usual: usual[0], "return 2 planes as d_a, for ('g', 'c'); got ndarray."),
+        ("backward", lambda usual: (usual[0][0], usual[1]), "planes as d_a, for ('g', 'c'); got ndarray."),
+        (
+            "backward",
+            lambda usual: (usual[0][:1], usual[1]),
+            "must return 2 planes as d_a, for ('g', 'c'); got 1.",
+        ),
+        (
+            "backward",
+            lambda usual: (usual[0] * 2, usual[1]),
+            "must return 2 planes as d_a, for ('g', 'c'); got 4.",
+        ),
+        ("backward", lambda usual: (usual[0], ()), "must return 1 planes as d_s_prev; got 0."),
+        ("backward", lambda usual: ((usual[0][0][:1, :], usual[0][1]), usual[1]), "return planes (H, B) = ("),
+    ],
+)
+@pytest.mark.parametrize("engine", ["portable", "cupy"])
+def test_what_functions_of_a_cell_must_return(
+    part: str, answer: Any, text: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNN_XP_ENGINE", engine)
+    usual = UGRNN.pairs[0]
+
+    def other(*given: Any, **options: Any) -> Any:
+        return answer(getattr(usual, part)(*given, **options))
+
+    layer = rx.Recurrent(rx.Cell("own", (usual._replace(**{part: other}),)), 2, 3)
+    params = layer.init(NUMPY)
+    with pytest.raises(ValueError, match=words(text)):
+        run(layer, params, steps(NUMPY, (4, 2, 2), 0), steps(NUMPY, (4, 2, 3), 1))
+
+
 def test_a_forward_may_keep_what_it_was_given() -> None:
     """Each array in its own place, where keeping it is no work."""
 

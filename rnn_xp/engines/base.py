@@ -138,21 +138,3 @@ def kept_places(plan: Plan, memory: Memory) -> list[list[Array]]:
     """Return the planes that the pair keeps, for every step."""
     own, further = planes(memory.gates, plan.kept), planes(memory.extra, plan.extra)
     return [one + other for one, other in zip(own, further, strict=True)]
-
-
-def check_result(pair: Pair, read: Sequence[Array], result: Any, kept: Any) -> None:
-    """Refuse what would go wrong in silence: missing planes, or an array of `a` that is written over."""
-    if not isinstance(kept, tuple | list) or len(kept) != len(pair.keeps):
-        came = len(kept) if isinstance(kept, tuple | list) else type(kept).__name__
-        msg = f"a pair's forward must return {len(pair.keeps)} planes to keep, {pair.keeps}; got {came}."
-        raise ValueError(msg)
-    shape = tuple(read[0].shape)
-    for plane in kept:
-        if tuple(plane.shape) != shape:
-            msg = f"a pair's forward must keep planes (H, B) = {shape}; got {tuple(plane.shape)}."
-            raise ValueError(msg)
-    lost = [given for given, plane in zip(read, kept, strict=False) if plane is not given]
-    returned = [*(result if isinstance(result, tuple) else (result,)), *kept]
-    if any(array is given for array in returned for given in lost):
-        msg = "a pair's forward must not return an array of `a` that a kept plane replaces: copy it."
-        raise ValueError(msg)

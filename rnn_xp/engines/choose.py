@@ -40,7 +40,7 @@ def choose(cell: Cell, *, xp: Namespace) -> Choice:
             why = "since cupy.fuse makes one kernel of what is pointwise in a step, forward and back"
         return Choice(engine, "cupy", why)
     if asked == "cupy":
-        msg = f"`{VARIABLE}` must be auto or portable for the cell {cell.name}; got cupy, but {refused}."
+        msg = f"`{VARIABLE}` must be auto or portable for the cell {cell.name}; got cupy: {refused}"
         raise ValueError(msg)
     return Choice(Portable(xp), "portable", f"since cupy.fuse cannot make one kernel of its cell: {refused}")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnn_xp.cells import Cell
-from rnn_xp.engines import kernels
+from rnn_xp.engines import contract, kernels
 from rnn_xp.engines.base import (
     Backward,
     Forward,
@@ -20,7 +20,6 @@ from rnn_xp.engines.base import (
     Memory,
     Plan,
     Stage,
-    check_result,
     kept_places,
     planes,
     plans,
@@ -184,6 +183,13 @@ def refusal(cell: Cell, *, xp: Namespace) -> str | None:
                 run(*[xp.full((1, 1), 0.5, dtype=xp.float32) for _ in range(count)])
     except NotPointwiseError as error:
         return f"{type(error.__cause__).__name__}: {error.__cause__}"
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # of the cell, and not of the device
+        return f"{type(error).__name__}: {error}"
     return None
 
 
@@ -224,11 +230,13 @@ def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
 
     state = cell.state(*numbers(len(cell.state._fields), 3))
     read, vectors = numbers(len(plan.gates) + len(plan.apart), 3), numbers(len(plan.vectors), 1)
-    result, kept = pair.forward([*read, *vectors], state, xp=xp)
-    check_result(pair, read[: len(plan.gates)], result, kept)
-    slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
-    _, direct = pair.backward(state if plan.last else state[0], slopes)
-    return tuple(d is not None for d in direct)
+    answer = pair.forward([*read, *vectors], state, xp=xp)
+    contract.check_result(plan, len(state), read[: len(plan.gates)], answer)
+    slopes = pair.partials([*answer[1], *vectors], state, state, xp=xp)
+    contract.check_slopes(slopes, (2, 3))
+    answer = pair.backward(state if plan.last else state[0], slopes)
+    contract.check_gradients(plan, len(state), (2, 3), answer)
+    return tuple(d is not None for d in answer[1])
 
 
 def _of_one_shape(fields: Sequence[Array]) -> list[list[int]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rnn_xp.engines import contract
 from rnn_xp.engines.base import (
     Backward,
     Forward,
     Gradients,
     Memory,
     Stage,
-    check_result,
     kept_places,
     planes,
     rows,
@@ -57,10 +57,11 @@ class Portable:
                 given = given[:own_gates] + parts + given[own_gates:]
             else:
                 block += matrix @ operand
-            result, kept = forward(given, before, xp=xp)
+            answer = forward(given, before, xp=xp)
             if not checked:
-                check_result(plan.pair, given[:own_gates], result, kept)
+                contract.check_result(plan, len(before), given[:own_gates], answer)
                 checked = True
+            result, kept = answer
             for i in count:  # an index loop: in Python, the cheapest way through one to five planes
                 places[i][...] = kept[i]
             if len(out) == 1:
@@ -87,7 +88,7 @@ class Portable:
         """Compute the partial derivatives of a part's steps at once; the chain rule is left for the steps."""
         plan, matrix, _, vectors = stage
         xp, pair, transposed = self.xp, plan.pair, matrix.T
-        T, _, H, _ = d.gates.shape
+        T, _, H, B = d.gates.shape
         places = planes(d.gates, plan.gates)
         separate = d.a_h is not d.a
         count = range(len(plan.gates) + len(plan.apart) + len(plan.vectors))
@@ -112,6 +113,7 @@ class Portable:
         inputs = [given(part) for part in parts]
         slopes: list[tuple[Array, ...]] = []  # of every step of the part
         start = 0
+        checked = False
 
         def begin(i: int) -> None:
             nonlocal slopes, start
@@ -119,12 +121,19 @@ class Portable:
             start = part.start
             whole = pair.partials(kept, s_prev, s, xp=xp)
             steps = range(part.stop - part.start)
+            if not checked:
+                contract.check_slopes(whole, (len(steps), H, B))
             slopes = list(zip(*[[plane[i, ...] for i in steps] for plane in whole], strict=True))
 
         backward = pair.backward
 
         def step(t: int, d_result: Any) -> tuple[Array, Sequence[Any]]:
-            d_planes, d_direct = backward(d_result, slopes[t - start])
+            nonlocal checked
+            answer = backward(d_result, slopes[t - start])
+            if not checked:
+                contract.check_gradients(plan, len(memory.s), (H, B), answer)
+                checked = True
+            d_planes, d_direct = answer
             block, own = views[t]
             for i in count:
                 own[i][...] = d_planes[i]
