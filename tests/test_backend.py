@@ -485,7 +485,8 @@ def test_tf32_is_refused_unless_it_is_meant(monkeypatch: pytest.MonkeyPatch, nam
     done = with_cupy(monkeypatch)
     monkeypatch.setenv(name, value)
     switch = f"{name}={value.strip()}"
-    message = rf'backend "cupy": {switch} lets TF32 round .*\. Unset {name}; or .*: export RNN_XP_TF32=1\.$'
+    must = rf"`{name}` must be 0 or unset, for .*; got '{value.strip()}'"
+    message = rf'backend "cupy": {must}\. Unset it; or .*: export RNN_XP_TF32=1\.$'
     for ask in ("cupy", "auto"):
         with pytest.raises(BackendError, match=message):
             get_backend(ask)
@@ -556,33 +557,33 @@ NO_CUDART = ImportError(
             NO_CUDART,
             ("cupy-cuda12x",),
             13000,
-            r'libcudart\.so of the CUDA toolkit.*pip install "rnn-xp\[cuda12\]"',
+            r'libcudart\.so of the CUDA toolkit.*pip install "cupy-cuda12x\[ctk\]"',
         ),
         (
             NO_NVRTC,
             ("cupy-cuda12x",),
             12040,
-            r'libnvrtc\.so of the CUDA toolkit.*pip install "rnn-xp\[cuda12\]"',
+            r'libnvrtc\.so of the CUDA toolkit.*pip install "cupy-cuda12x\[ctk\]"',
         ),
         (
             RuntimeError("CuPy failed to load nvrtc64_130_0.dll: FileNotFoundError: Could not find module"),
             ("cupy-cuda13x",),
             13000,
-            r'nvrtc64_130_0\.dll of the CUDA toolkit.*pip install "rnn-xp\[cuda13\]"',
+            r'nvrtc64_130_0\.dll of the CUDA toolkit.*pip install "cupy-cuda13x\[ctk\]"',
         ),
         (
             TOO_OLD,
             ("cupy-cuda13x",),
             12040,
             r"cupy-cuda13x needs a driver for CUDA 13, and this driver supports CUDA 12\.4\. Update the "
-            r'driver, or: pip uninstall -y cupy-cuda13x && pip install "rnn-xp\[cuda12\]"',
+            r'driver, or: pip uninstall -y cupy-cuda13x && pip install "cupy-cuda12x\[ctk\]"',
         ),
         (
             NO_NVRTC,
             ("cupy-cuda12x", "cupy-cuda13x"),
             13000,
             r"several CuPy packages are installed and overwrite each other: cupy-cuda12x, cupy-cuda13x\. "
-            r'Keep one: pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "rnn-xp\[cuda13\]"',
+            r'Keep one: pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "cupy-cuda13x\[ctk\]"',
         ),
         (
             NO_DEVICE,
@@ -619,18 +620,18 @@ def test_cupy_that_cannot_work_is_diagnosed(
 
 
 @pytest.mark.parametrize(
-    ("driver", "seen", "extra"),
+    ("driver", "seen", "wheel"),
     [
-        (None, "no NVIDIA driver was found", "cuda13"),
-        (12040, r"the NVIDIA driver supports CUDA 12\.4", "cuda12"),
-        (13010, r"the NVIDIA driver supports CUDA 13\.1", "cuda13"),
+        (None, "no NVIDIA driver was found", "cuda13x"),
+        (12040, r"the NVIDIA driver supports CUDA 12\.4", "cuda12x"),
+        (13010, r"the NVIDIA driver supports CUDA 13\.1", "cuda13x"),
     ],
 )
 def test_cupy_that_is_missing_is_offered_for_the_driver(
-    monkeypatch: pytest.MonkeyPatch, driver: int | None, seen: str, extra: str
+    monkeypatch: pytest.MonkeyPatch, driver: int | None, seen: str, wheel: str
 ) -> None:
     without_cupy(monkeypatch, driver=driver)
-    with pytest.raises(BackendError, match=rf'CuPy is not installed, and {seen}\. .*"rnn-xp\[{extra}\]"'):
+    with pytest.raises(BackendError, match=rf'CuPy is not installed, and {seen}\. .*"cupy-{wheel}\[ctk\]"'):
         get_backend("cupy")
 
 

@@ -17,7 +17,7 @@ def explain(error: Exception, wheels: list[str], driver: int | None) -> str:
     wheel = wheels[0] if wheels else "cupy"
     built_for = int(found[1]) if (found := re.search(r"cuda(\d\d)", wheel)) else None
     served = 13 if driver is None or driver >= 13000 else 12
-    install = f'pip install "rnn-xp[cuda{served}]"'
+    install = f'pip install "cupy-cuda{served}x[ctk]"'
     cuda = None if driver is None else f"CUDA {driver // 1000}.{driver % 1000 // 10}"
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
         seen = "no NVIDIA driver was found" if cuda is None else f"the NVIDIA driver supports {cuda}"
@@ -33,7 +33,7 @@ def explain(error: Exception, wheels: list[str], driver: int | None) -> str:
         what += f"Update the driver, or: pip uninstall -y {wheel} && {install}."
     elif file := _TOOLKIT_FILE.search(text):
         what = f"{file[0]} of the CUDA toolkit cannot be loaded. "
-        what += f'Install the toolkit: pip install "rnn-xp[cuda{built_for or served}]".'
+        what += f'Install the toolkit: pip install "cupy-cuda{built_for or served}x[ctk]".'
     elif "cudaErrorNoDevice" in text:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         what = f"no GPU is visible (CUDA_VISIBLE_DEVICES: {visible or 'empty'}). "

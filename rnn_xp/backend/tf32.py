@@ -26,8 +26,9 @@ def refuse(precision: str) -> None:
     asked = checks.one_of(ASKED, os.environ.get(ASKED, ""), ("", "0", "1"))
     switch = switched_on()
     if switch and precision == "float32" and asked != "1":
+        name, _, value = switch.partition("=")
         msg = (
-            f'backend "cupy": {switch} lets TF32 round the factors of float32 products to three digits. '
-            f"Unset {switch.partition('=')[0]}; or say that it is meant: export {ASKED}=1."
+            f'backend "cupy": `{name}` must be 0 or unset, for TF32 rounds the factors of float32 products to '
+            f"three digits; got {value!r}. Unset it; or say that it is meant: export {ASKED}=1."
         )
         raise TF32Error(msg)
