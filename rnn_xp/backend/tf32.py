@@ -28,7 +28,7 @@ def refuse(precision: str) -> None:
     if switch and precision == "float32" and asked != "1":
         name, _, value = switch.partition("=")
         msg = (
-            f'backend "cupy": `{name}` must be 0 or unset, for TF32 rounds the factors of float32 products to '
-            f"three digits; got {value!r}. Unset it; or say that it is meant: export {ASKED}=1."
+            f'backend "cupy": `{name}` must be 0 or unset, for TF32 rounds the factors of float32 products '
+            f"to three digits; got {value!r}. Unset it; or say that it is meant: export {ASKED}=1."
         )
         raise TF32Error(msg)
