@@ -11,6 +11,7 @@ is there in any case, as far as it came, but where there is no GPU.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,13 +23,21 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+try:
+    import array_api_compat  # noqa: F401
+    import numpy  # noqa: F401
+except ImportError as error:
+    sys.exit(f"gpu_check cannot begin: {error}. Install what it needs: pip install numpy array-api-compat")
+
 from gpu import memory, parity, products, suite, timings, training  # noqa: E402
 from gpu.check import TINY, Check, Sizes  # noqa: E402
 from gpu.device import CudaDevice, HostDevice, known  # noqa: E402
-from gpu.session import Session  # noqa: E402
-from record import header, sources_hash  # noqa: E402
+from gpu.session import Session, UnsavedError  # noqa: E402
+from record import header, sources_hash, unfit  # noqa: E402
 
 import rnn_xp as rx  # noqa: E402
+from rnn_xp import checks  # noqa: E402
+from rnn_xp.engines.choose import NAMES, VARIABLE  # noqa: E402
 
 
 class Part(NamedTuple):
@@ -85,21 +94,28 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run the parts one after the other; return the exit code."""
+    """Check what is asked for and do it; return the exit code."""
     own = parser()
     arguments = own.parse_args(given)
-    if not arguments.out.parent.is_dir() or arguments.out.is_dir():
-        own.error(f"--out must name a file in a folder that is there; got {arguments.out}")
-    if not os.access(arguments.out.parent, os.W_OK):
-        own.error(f"--out must be in a folder that can be written to; got {arguments.out}")
-    if not arguments.budget > 0:
-        own.error(f"--budget must be above 0; got {arguments.budget}")
+    if what := unfit(arguments.out):
+        own.error(f"--out {what}; got {arguments.out}")
+    if not 0 < arguments.budget < math.inf:
+        own.error(f"--budget must be above 0 and finite; got {arguments.budget}")
+    try:
+        checks.one_of(VARIABLE, os.environ.get(VARIABLE) or "auto", NAMES)
+    except ValueError as error:
+        own.error(str(error))
 
     try:
         device, where = opened(arguments.dry_run)
-    except rx.BackendError as error:
+        return checked(arguments, device, where)
+    except (rx.BackendError, UnsavedError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def checked(arguments: argparse.Namespace, device: HostDevice, where: tuple[str, str | None]) -> int:
+    """Run the parts one after the other; return the exit code."""
     sizes = TINY if arguments.dry_run else Sizes()
     record = {
         **header("gpu_check", PACKAGES, arguments.commit),

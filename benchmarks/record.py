@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GPU_SOURCES = (
     "rnn_xp/engines/*.py",
     "rnn_xp/cells/*.py",
+    "rnn_xp/functional.py",
     "rnn_xp/sequence.py",
     "rnn_xp/layers/recurrent.py",
 )
@@ -60,9 +61,37 @@ def write(path: str | None, benchmark: str, packages: list[str], results: dict[s
 
 def store(path: Path, record: dict[str, Any]) -> None:
     """Write a record whole or not at all; a number that is not finite as its name, which JSON has not."""
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(_lines(_plain(record)) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    path = path.resolve()  # a link stays one
+    part = _part(path)
+    try:
+        part.write_text(_lines(_plain(record)) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def unfit(path: Path) -> str | None:
+    """Say what a path must be so that `store` can write there and replaces a record only; None if it is."""
+    folder, part = path.resolve().parent, _part(path.resolve())
+    if not folder.is_dir():
+        return "must name a file in a folder that is there"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "must be in a folder that can be written to"
+    there = [each for each in (path, part) if each.exists()]
+    if not all(each.is_file() for each in there):
+        return f"must name a file, or nothing yet, and so must {part.name} beside it"
+    if not all(os.access(each, os.W_OK) for each in there):
+        return f"must name a file that can be written to, and so must {part.name} beside it"
+    return None
+
+
+def stale(record: dict[str, Any], now: str) -> str | None:
+    """Say that a record is older than the sources, whose hash is `now`; None if it is not."""
+    if record["sources_hash"] == now:
+        return None
+    commit = f"commit {record['commit'][:12]}" if record["commit"] else "no commit known"
+    made = f"{record['date'][:10]}, {commit}"
+    return f"**stale**: the sources of the GPU engines have changed since this record ({made})."
 
 
 def sources_hash(root: Path = ROOT) -> str:
@@ -72,6 +101,11 @@ def sources_hash(root: Path = ROOT) -> str:
         text = path.read_text(encoding="utf-8")  # as text: line ends differ from system to system
         digest.update(f"{path.relative_to(root).as_posix()}\0{text}\0".encode())
     return digest.hexdigest()
+
+
+def _part(path: Path) -> Path:
+    """Return where a record is written before it takes its place."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _lines(value: Any, indent: str = "") -> str:

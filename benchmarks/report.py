@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # also where this file is loaded b
 
 from gpu import plot  # noqa: E402
 from gpu import table as gpu_table  # noqa: E402
-from record import sources_hash  # noqa: E402
+from gpu.damage import UNREADABLE, DamagedError, names_what_is_damaged, told  # noqa: E402
+from record import sources_hash, stale  # noqa: E402
 
 
 def tasks(record: dict[str, Any]) -> list[str]:
@@ -144,7 +145,9 @@ def nvrtc(record: dict[str, Any]) -> list[str]:
     plain = ", ".join(f"{registers[name]} ({label})" for name, label in USUAL_CELLS.items())
     spilled = sum(cell["spilled"] for cell in record["cells"])
     outcome = f"{spilled} bytes are spilled" if spilled else "no register is spilled"
+    older = stale(record, sources_hash())
     return [
+        *([older, ""] if older else []),
         f"`make nvrtc` compiles {record['kernels']} kernels (every cell and option, float32 and float64) "
         f"for sm_80, sm_90 and sm_100: {outcome}. In float32 a thread takes at most {plain} registers.",
     ]
@@ -196,8 +199,12 @@ def filled(text: str, results: Path = RESULTS) -> str:
         if name in ABSENT and not path.is_file():
             lines = ABSENT[name]
         else:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            lines = table(record) + source(record, name)
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                lines = table(record) + source(record, name)
+            except UNREADABLE as error:
+                msg = f"{path}: {told(error)}"
+                raise DamagedError(msg) from error
         before, place, rest = text.partition(f"<!-- table:{name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not (place and end):
@@ -215,11 +222,12 @@ def write_gpu(record_path: Path, folder: Path) -> int:
         lines = gpu_table.lines(record, sources_hash(), "gpu.png")
         (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return draw_gpu(record, folder / "gpu.png")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"{record_path}: {type(error).__name__}: {error}", file=sys.stderr)
+    except (OSError, *UNREADABLE) as error:
+        print(f"{record_path}: {told(error)}", file=sys.stderr)
         return 1
 
 
+@names_what_is_damaged("timings")
 def draw_gpu(record: dict[str, Any], path: Path) -> int:
     """Draw the picture of a record; return the exit code."""
     if not gpu_table.measured(record):
@@ -245,14 +253,21 @@ def main(given: Sequence[str] | None = None) -> int:
         if not arguments.out.is_dir():
             parser.error(f"--out must be a folder that is there; got {arguments.out}")
         return write_gpu(arguments.gpu, arguments.out)
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    record = RESULTS / "gpu.json"
-    return (
-        draw_gpu(json.loads(record.read_text(encoding="utf-8")), RESULTS / "gpu.png")
-        if record.is_file()
-        else 0
-    )
+    try:
+        return write_readme(ROOT / "README.md", RESULTS)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def write_readme(readme: Path, results: Path) -> int:
+    """Write the README's tables, and the picture of the GPU's record; return the exit code."""
+    text = filled(readme.read_text(encoding="utf-8"), results)
+    record, code = results / "gpu.json", 0
+    if record.is_file():
+        code = draw_gpu(json.loads(record.read_text(encoding="utf-8")), results / "gpu.png")
+    readme.write_text(text, encoding="utf-8")
+    return code
 
 
 if __name__ == "__main__":

@@ -120,15 +120,15 @@ def test_handlers_of_ctrl_c():
     def now():
         return signal.getsignal(signal.SIGINT)
 
-    before = now()
-    with interrupt.at_once():
-        assert now() is interrupt.leave
-        with interrupt.gently():
-            assert now() is signal.default_int_handler
-        assert now() is interrupt.leave
-    assert now() is before
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
+        with interrupt.at_once():
+            assert now() is interrupt.leave
+            with interrupt.gently():
+                assert now() is signal.default_int_handler
+            assert now() is interrupt.leave
+        assert now() is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         with interrupt.at_once(), interrupt.gently():
             assert now() is signal.SIG_IGN
     finally:

@@ -133,9 +133,7 @@ def test_a_cell_that_is_no_kernel_runs_on_the_portable_engine_and_explain_says_w
         line = "; ".join(rx.Recurrent(cell, 2, 5).engines(xp))
         assert re.search(rf": portable engine, since cupy\.fuse cannot make one kernel .*{reason}", line)
         monkeypatch.setenv("RNN_XP_ENGINE", "cupy")
-        message = (
-            rf"`RNN_XP_ENGINE` must be auto or portable for the cell {cell.name}; got cupy: .*{reason}"
-        )
+        message = rf"`RNN_XP_ENGINE` must be auto or portable for the cell {cell.name}; got cupy: .*{reason}"
         with pytest.raises(ValueError, match=message):
             choose(cell, xp=xp)
 

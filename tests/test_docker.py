@@ -210,6 +210,7 @@ def container(*words, root=ROOT, results="/nowhere", cwd=None, **environment):
         text=True,
         cwd=cwd or root,
         process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
         env={**os.environ, "PYTHONPATH": str(root), "RNN_XP_COMMIT": "", **environment},
     )
 
@@ -223,8 +224,11 @@ def run(*words, **settings):
 
 @pytest.mark.parametrize("words", [("numpy",), ("numpy", "--help"), ("cupy", "Train")])
 def test_an_unknown_command(words):
-    usage = "usage: docker run [...] IMAGE train|test|bench [OPTION ...]\n"
-    assert run(*words) == (2, "", usage)
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    usage, *options = err.splitlines()
+    assert usage == "usage: docker run [...] IMAGE train|test|bench [OPTION ...]"
+    assert "bench: --repetitions N in rnn-xp-cpu" in options[0]
 
 
 @pytest.mark.parametrize("command", ["train", "test", "bench"])
@@ -232,7 +236,8 @@ def test_without_a_gpu_one_message_says_what_is_missing(tmp_path, command):
     (tmp_path / "cupy.py").write_text(NO_GPU)
     code, out, err = run("cupy", command, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert (code, out) == (1, "")
-    assert re.fullmatch(r'backend "cupy": (no NVIDIA driver was found|no GPU is visible) .*\n', err)
+    start = r'backend "cupy": (no NVIDIA driver was found|no GPU is visible) '
+    assert re.fullmatch(rf"{start}.* To run on the CPU: the image rnn-xp-cpu\.\n", err)
 
 
 @pytest.fixture
@@ -270,6 +275,11 @@ except KeyboardInterrupt:
     time.sleep(0.3)  # and no second time
     Path(sys.argv[2]).write_text("unfinished")
     sys.exit(130)
+"""
+SLOW = """
+import time
+print("begun", flush=True)
+time.sleep(50)
 """
 TESTED = """
 import os, pytest
@@ -357,6 +367,56 @@ def test_the_cpu_bench_leaves_its_records(checkout, results):
     assert code == 0
     assert [line.split()[2:] for line in out.splitlines()[:2]] == [["--repetitions", "3"]] * 2
     assert {"tutorial.json", "import_cost.json"} < set(contents(results))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--epochs", "3"], "unrecognized arguments: --epochs 3"),  # of one of the two benchmarks
+        (["--repetitions", "0"], "--repetitions must be at least 1; got 0"),
+        (["--repetitions", "few"], "invalid int value: 'few'"),
+    ],
+)
+def test_options_of_the_cpu_bench_are_checked_before_it_measures(checkout, results, options, why):
+    code, out, err = run("numpy", "bench", *options, root=checkout, results=results)
+    assert (code, out) == (2, "")
+    assert err.endswith(f": {why}\n")
+    assert contents(results) == {"record.json": "old", "other": "old"}
+
+
+@pytest.mark.parametrize("only_the_entry", [True, False])
+def test_ctrl_c_ends_the_cpu_bench_and_leaves_what_is_whole(checkout, results, only_the_entry):
+    """The signal comes to the first process, as from `docker stop`, or to its group, as from a terminal."""
+    (checkout / "benchmarks/import_cost.py").write_text(SLOW)
+    process = container("numpy", "bench", root=checkout, results=results)
+    assert "--out" in process.stdout.readline()  # of the first benchmark
+    assert process.stdout.readline() == "begun\n"
+    (os.kill if only_the_entry else os.killpg)(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert out == f"new in {results}: tutorial.json\n"
+    assert set(contents(results)) == {"record.json", "other", "tutorial.json"}
+
+
+@pytest.mark.parametrize("only_the_entry", [True, False])
+def test_ctrl_c_while_the_backend_is_opened(checkout, only_the_entry):
+    (checkout / "rnn_xp.py").write_text(SLOW)
+    process = container("numpy", "train", root=checkout)
+    assert process.stdout.readline() == "begun\n"
+    (os.kill if only_the_entry else os.killpg)(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+
+
+def test_ctrl_c_while_the_report_is_made_leaves_the_record(checkout, results):
+    (checkout / "benchmarks/report.py").write_text(SLOW)
+    process = container("cupy", "bench", root=checkout, results=results)
+    assert "--out" in process.stdout.readline()  # of the check
+    assert process.stdout.readline() == "begun\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == (f"new in {results}: record.json\n", "")
+    assert process.returncode == 130
+    assert contents(results) == {"record.json": "new", "other": "old"}
 
 
 @pytest.mark.parametrize(("end", "code"), [("sys.exit(4)", 4), ("os.kill(os.getpid(), 9)", 137)])

@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,8 +39,8 @@ gpu_check = load()
 from gpu import memory, outcomes, parity, peer, products, suite, timings  # noqa: E402
 from gpu.check import TINY, Check, Sizes, engine  # noqa: E402
 from gpu.device import CudaDevice, HostDevice, peak_hook, version  # noqa: E402
-from gpu.session import Session  # noqa: E402
-from record import sources_hash  # noqa: E402
+from gpu.session import Session, UnsavedError  # noqa: E402
+from record import sources_hash, store  # noqa: E402
 
 
 def run(*arguments, folder, **environment):
@@ -127,7 +128,10 @@ def test_a_dry_run_runs_every_part(tmp_path):
         ([], "--out"),
         (["--out", "nowhere/record.json"], "--out must name a file in a folder that is there; got nowhere"),
         (["--out", "."], "--out must name a file"),
-        (["--out", "record.json", "--budget", "0"], "--budget must be above 0; got 0.0"),
+        *[
+            (["--out", "record.json", "--budget", budget], "--budget must be above 0 and finite; got ")
+            for budget in ("0", "inf", "nan")
+        ],
         (["--out", "record.json", "--parts", "speed"], "invalid choice: 'speed'"),
     ],
 )
@@ -138,6 +142,55 @@ def test_wrong_usage_is_refused_at_the_start(arguments, why, tmp_path, monkeypat
     assert stopped.value.code == 2
     assert why in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["record.json", "record.json.part"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_only_a_file_is_replaced(name, make, tmp_path, capsys):
+    make(tmp_path / name)
+    before = (tmp_path / name).stat()
+    with pytest.raises(SystemExit) as stopped:
+        gpu_check.main(["--dry-run", "--out", str(tmp_path / "record.json")])
+    assert stopped.value.code == 2
+    assert "--out must name a file, or nothing yet, and so must record.json.part" in capsys.readouterr().err
+    assert (tmp_path / name).stat() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("locked", "why"), [("record.json", "must name a file that"), ("", "must be in a")])
+def test_what_cannot_be_written_is_refused(locked, why, tmp_path, monkeypatch, capsys):
+    (tmp_path / "record.json").write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / locked)  # root may all
+    with pytest.raises(SystemExit) as stopped:
+        gpu_check.main(["--dry-run", "--out", str(tmp_path / "record.json")])
+    assert stopped.value.code == 2
+    assert f"--out {why}" in capsys.readouterr().err
+    assert (tmp_path / "record.json").read_text() == "old"
+
+
+def test_an_unknown_engine_is_refused_at_the_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNN_XP_ENGINE", "fast")
+    with pytest.raises(SystemExit) as stopped:
+        gpu_check.main(["--dry-run", "--out", str(tmp_path / "record.json")])
+    assert stopped.value.code == 2
+    assert "`RNN_XP_ENGINE` must be " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("absent", ["numpy", "array_api_compat"])
+def test_without_what_it_needs_there_is_one_message(absent, tmp_path):
+    process = run("--dry-run", "--out", "record.json", folder=tmp_path, PYTHONPATH=hidden(tmp_path, absent))
+    assert (process.returncode, process.stdout) == (1, "")
+    (told,) = process.stderr.splitlines()
+    assert told.startswith(f"gpu_check cannot begin: No module named '{absent}'. Install what it needs: pip ")
+    assert not (tmp_path / "record.json").exists()
+
+
+def hidden(folder, module):
+    """Return a path where a module is one that cannot be imported."""
+    (folder / "path").mkdir()
+    (folder / "path" / f"{module}.py").write_text(f'raise ImportError("No module named {module!r}")\n')
+    return str(folder / "path")
 
 
 def test_without_a_gpu_there_is_one_message(tmp_path):
@@ -310,6 +363,41 @@ def test_ctrl_c_leaves_what_was_measured(check, monkeypatch, capsys):
     assert "marked as incomplete" in capsys.readouterr().err
 
 
+def test_a_disk_that_is_full_later_on(check, monkeypatch, capsys, tmp_path):
+    original, saves = Path.write_text, itertools.count()
+
+    def write_text(path, text, **options):
+        if next(saves) < 3:
+            return original(path, text, **options)
+        original(path, text[:100], **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    code, record = check("--parts", "training", "products")
+    out = tmp_path / "record.json"
+    assert code == 1
+    told = capsys.readouterr().err
+    assert told == f"{out} cannot be written: No space left on device. A record there is older.\n"
+    assert record["complete"] is False
+    assert len(record["training"]["trainings"]) == 2
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_record_that_cannot_be_saved_ends_every_part(tmp_path):
+    session = Session(tmp_path / "nowhere" / "record.json", {}, 60)
+    with pytest.raises(UnsavedError, match="cannot be written: No such file or directory"):
+        session.run("a part", 1.0, lambda results: list(session.while_time_lasts("ab")))
+    assert session.record["failures"] == []
+
+
+def test_a_record_follows_a_link(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "there" / "record.json")
+    store(tmp_path / "link.json", {"a": 1})
+    assert (tmp_path / "link.json").is_symlink()
+    assert read(tmp_path / "there" / "record.json") == {"a": 1}
+
+
 def test_what_there_is_no_time_for_is_named(check, capsys):
     code, record = check("--budget", "1e-9", "--parts", "parity", "training", "timings")
     assert code == 1
@@ -462,6 +550,36 @@ def test_tests_that_take_too_long_are_cut(tmp_path, monkeypatch):
     assert result["outcomes"] == {"passed": 1}
     assert record["left_out"] == {"tests": ["1 tests"]}
     assert record["failures"] == []
+
+
+def test_ctrl_c_in_the_tests_keeps_their_outcomes(check, tmp_path, monkeypatch):
+    original = suite.ended
+
+    def ended(check, process, lines):
+        if "-k" in process.args:  # the second run of a dry run
+            while "test_b" not in lines.read_text(encoding="utf-8"):
+                time.sleep(0.05)
+            signal.raise_signal(signal.SIGINT)
+        return original(check, process, lines)
+
+    slow = "import time\ndef test_a(): pass\ndef test_b(): assert False\ndef test_c(): time.sleep(60)\n"
+    (tmp_path / "test_slow.py").write_text(slow, encoding="utf-8")
+    collected = [str(tmp_path), "--collect-only"]
+    monkeypatch.setattr(suite, "DRY", (collected, [str(tmp_path), "-k", "test"]))
+    monkeypatch.setattr(suite, "ended", ended)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, record = check("--parts", "tests", "products")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130
+    assert record["complete"] is False
+    assert record["tests"]["collected"]["found"] == record["tests"]["found"] == 3
+    assert record["tests"]["outcomes"] == {"passed": 1, "failed": 1}
+    (failure,) = record["failures"]
+    assert "test_b" in failure
+    assert record["left_out"] == {}
+    assert "products" not in record
 
 
 def test_without_pytest_the_part_fails(tmp_path, monkeypatch):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from nvrtc.ptxas import Usage, usage
 
@@ -67,3 +72,42 @@ def test_a_log_that_does_not_say_all_is_refused(missing: str) -> None:
 def test_the_log_of_another_kernel_or_architecture_is_refused(kernel: str, arch: str) -> None:
     with pytest.raises(ValueError, match=rf"ptxas must say what {kernel} uses on {arch}; it said .*Used 56 "):
         usage(CLEAN, kernel, arch)
+
+
+RUN = Path(__file__).resolve().parent / "nvrtc" / "run.py"
+WITHOUT_NVRTC = f"""
+import runpy, sys
+from cupy.cuda import nvrtc
+def absent():
+    raise RuntimeError("libnvrtc.so.13 is not here\\nnor there")
+nvrtc.getVersion = absent
+sys.argv, sys.path[:0] = [{str(RUN)!r}], [{str(RUN.parent)!r}]
+runpy.run_path({str(RUN)!r}, run_name="__main__")
+"""
+
+
+def started(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Start Python in a folder."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="needs the CuPy wheel")
+class TestCompiling:
+    """What is refused before a kernel is compiled."""
+
+    @pytest.mark.parametrize(
+        ("out", "why"),
+        [("nowhere/record.json", "a file in a folder that is there"), (".", "a file, or nothing yet")],
+    )
+    def test_a_record_that_could_not_be_written_is_refused(self, out: str, why: str, tmp_path: Path) -> None:
+        process = started(str(RUN), "--out", out, folder=tmp_path)
+        assert process.returncode == 2
+        assert f"--out must name {why}" in process.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_nvrtc_there_is_one_message(self, tmp_path: Path) -> None:
+        process = started("-c", WITHOUT_NVRTC, folder=tmp_path)
+        assert (process.returncode, process.stdout) == (1, "")
+        (told,) = process.stderr.splitlines()
+        assert told.startswith("NVRTC cannot be loaded: libnvrtc.so.13 is not here. Install it: pip install ")

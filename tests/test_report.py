@@ -118,7 +118,7 @@ def block(text):
 
 def test_without_a_record_the_page_says_so_and_how_to_measure(results):
     text = block(report.filled(PLACES, results))
-    assert text.startswith("Not yet measured: no run on a GPU is on record.")
+    assert text.startswith("No GPU has run this yet. ")
     assert "`python benchmarks/gpu_check.py --out benchmarks/results/gpu.json`" in text
 
 
@@ -128,6 +128,7 @@ def test_a_record_fills_the_table(results):
     assert filled.count("before\n") == filled.count("after\n") == len(report.TABLES)
     text = block(filled)
     assert "stale" not in text
+    assert "No GPU has run this yet" not in filled
     assert text.startswith("343 of 345 `gpu` tests passed, 2 skipped. 100 training steps")
     assert "NumPy's losses to 2.0e-06 (float32), 9.0e-15 (float64) of the first" in text
     assert "the same bits in 2 of 2 comparisons" in text
@@ -157,6 +158,16 @@ def test_a_record_of_other_sources_is_stale(results):
     assert first.endswith("(2031-02-03, commit 0123456789ab).")
 
 
+def test_what_the_compiler_said_of_other_sources_is_stale(results):
+    committed = json.loads((results / "nvrtc.json").read_text(encoding="utf-8"))
+    for told, stale in ((sources_hash(), False), ("another", True)):
+        store(results / "nvrtc.json", committed | {"sources_hash": told, "date": "2031-02-03T04:05:06+00:00"})
+        _, _, text = report.filled(PLACES, results).partition("<!-- table:nvrtc -->\n")
+        line = "**stale**: the sources of the GPU engines have changed since this record (2031-02-03, commit "
+        assert text.startswith(line) is stale
+        assert "`make nvrtc` compiles" in text
+
+
 def test_what_went_wrong_heads_the_table():
     record = made_up() | {"failures": ["parity: lstm | off", "more"], "complete": False, "commit": None}
     record |= {"left_out": {"timings": ["a", "b"]}, "sources_hash": "another"}
@@ -168,6 +179,13 @@ def test_what_went_wrong_heads_the_table():
 
 
 PARTS = ("tests", "parity", "training", "products", "memory", "timings")
+ROWS = {
+    "parity": "cases",
+    "training": "trainings",
+    "products": "steps",
+    "memory": "points",
+    "timings": "points",
+}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -246,7 +264,24 @@ def test_a_record_without_timings_has_no_picture(tmp_path, capsys):
         ("[1]", "it is no record of benchmarks/gpu_check.py"),
         ('{"benchmark": "tasks"}', "it is no record of benchmarks/gpu_check.py"),
         (json.dumps(made_up() | {"dry_run": True}), "it is of a dry run, which measures nothing"),
-        ('{"benchmark": "gpu_check"}', "KeyError"),
+        ('{"benchmark": "gpu_check"}', "its `date` must be a string; it is missing"),
+        (json.dumps(made_up() | {"failures": None}), "its `failures` must be a list; got null"),
+        (json.dumps(made_up() | {"commit": 3}), "its `commit` must be a string or null; got 3"),
+        (json.dumps(made_up() | {"device": {}}), "machine or timings` cannot be read: 'name' is missing"),
+        *[
+            (
+                json.dumps(made_up() | {part: wrong}),
+                f"its `{part}` must be an object; got {json.dumps(wrong)}",
+            )
+            for part in PARTS
+            for wrong in (None, "x")
+        ],
+        *[
+            (json.dumps(made_up() | {part: {name: rows}}), f"its `{part}` cannot be read: {why}")
+            for part, name in ROWS.items()
+            for rows, why in (([{}], "'"), ("x", "TypeError"), ([None], "TypeError"))
+        ],
+        (json.dumps(made_up() | {"tests": {"outcomes": "x"}}), "its `tests` cannot be read: AttributeError"),
     ],
 )
 def test_a_bad_record_is_refused_in_one_line(text, why, tmp_path, capsys):
@@ -255,9 +290,39 @@ def test_a_bad_record_is_refused_in_one_line(text, why, tmp_path, capsys):
         path.write_text(text, encoding="utf-8")
     assert report.main(["--gpu", str(path), "--out", str(tmp_path)]) == 1
     told = capsys.readouterr().err
+    assert told.startswith(f"{path}: ") or text is None
     assert why in told
     assert len(told.splitlines()) == 1
     assert not (tmp_path / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (json.dumps(made_up() | {"dry_run": True}), "it is of a dry run, which measures nothing"),
+        (json.dumps(made_up() | {"parity": None}), "its `parity` must be an object; got null"),
+        ("{", "JSONDecodeError"),
+        ("[1]", "it is no record of benchmarks/gpu_check.py"),
+    ],
+)
+def test_a_bad_record_leaves_the_readme_as_it_was(text, why, results, monkeypatch, capsys):
+    (results / "gpu.json").write_text(text, encoding="utf-8")
+    (results / "README.md").write_text(PLACES, encoding="utf-8")
+    monkeypatch.setattr(report, "ROOT", results)
+    monkeypatch.setattr(report, "RESULTS", results)
+    assert report.main([]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{results / 'gpu.json'}: ")
+    assert why in told
+    assert (results / "README.md").read_text(encoding="utf-8") == PLACES
+
+
+def test_the_readme_is_written(results, monkeypatch):
+    (results / "README.md").write_text(PLACES, encoding="utf-8")
+    monkeypatch.setattr(report, "ROOT", results)
+    monkeypatch.setattr(report, "RESULTS", results)
+    assert report.main([]) == 0
+    assert (results / "README.md").read_text(encoding="utf-8") == report.filled(PLACES, results)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +357,8 @@ def test_the_hash_follows_every_source(tmp_path):
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(path.read_bytes())
     assert sources_hash(tmp_path) == sources_hash()
-    for name in ("rnn_xp/cells/lstm.py", "rnn_xp/engines/portable.py", "rnn_xp/sequence.py"):
+    changed = ("cells/lstm.py", "engines/portable.py", "functional.py", "sequence.py")
+    for name in (f"rnn_xp/{name}" for name in changed):
         before, path = sources_hash(tmp_path), tmp_path / name
         path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
         assert sources_hash(tmp_path) != before

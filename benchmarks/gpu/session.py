@@ -13,6 +13,10 @@ from record import ROOT, store
 Item = TypeVar("Item")
 
 
+class UnsavedError(Exception):
+    """The record could not be written: there is no sense in measuring on."""
+
+
 class Session:
     """The record of a run, saved at every step of it, and the time that is left.
 
@@ -51,6 +55,8 @@ class Session:
         self.say(f"== {part}, {max(0.0, self.part_left):.0f} s at most")
         try:
             work(results)
+        except UnsavedError:
+            raise
         except Exception as error:  # the other parts must still be measured
             traceback.print_exc()
             self.fail(told(error))
@@ -86,7 +92,11 @@ class Session:
 
     def save(self) -> None:
         """Write the record as it is now."""
-        store(self.path, self.record)
+        try:
+            store(self.path, self.record)
+        except OSError as error:
+            msg = f"{self.path} cannot be written: {error.strerror or error}. A record there is older."
+            raise UnsavedError(msg) from error
 
 
 def told(error: BaseException) -> str:

@@ -31,14 +31,23 @@ def run(check: Check, results: dict[str, Any]) -> None:
         return
     if check.dry_run:
         collected, ran = DRY
-        results["collected"] = judged(check, pytest(check, collected, "cupy"))
-        results |= judged(check, pytest(check, ran, "array_api_strict"))
+        results["collected"] = {}
+        fill(results["collected"], check, collected, "cupy")
+        fill(results, check, ran, "array_api_strict")
     else:
-        results |= judged(check, pytest(check, REAL, "cupy"))
+        fill(results, check, REAL, "cupy")
+
+
+def fill(results: dict[str, Any], check: Check, arguments: list[str], backend: str) -> None:
+    """Put into the results what pytest shows, also where Ctrl-C ends it."""
+    answer = pytest(check, arguments, backend)
+    results |= judged(check, answer)
+    if answer["end"] == "interrupted":
+        raise KeyboardInterrupt
 
 
 def pytest(check: Check, arguments: list[str], backend: str) -> dict[str, Any]:
-    """Run pytest for as long as this part may take; return what it told, and the end of its output."""
+    """Run pytest for as long as this part may take; return what it told and printed, and how it ended."""
     with tempfile.TemporaryDirectory() as folder:
         lines, output = Path(folder, "outcomes.jsonl"), Path(folder, "output.txt")
         lines.touch()
@@ -55,15 +64,17 @@ def pytest(check: Check, arguments: list[str], backend: str) -> dict[str, Any]:
                 command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
             )
             try:
-                cut = not ended(check, process, lines)
-            finally:  # also after Ctrl-C
+                end = "by itself" if ended(check, process, lines) else "cut"
+            except KeyboardInterrupt:
+                end = "interrupted"
+            finally:
                 process.kill()
                 process.wait()
         told = [
             json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines() if line[-1] == "}"
         ]
-        end = output.read_text(encoding="utf-8", errors="replace")[-2000:].replace(str(ROOT), ".")
-    return {"told": told, "cut": cut, "status": process.returncode, "output": end, "arguments": arguments}
+        last = output.read_text(encoding="utf-8", errors="replace")[-2000:].replace(str(ROOT), ".")
+    return {"told": told, "end": end, "status": process.returncode, "output": last, "arguments": arguments}
 
 
 def ended(check: Check, process: subprocess.Popen[Any], lines: Path) -> bool:
@@ -102,9 +113,9 @@ def judged(check: Check, answer: dict[str, Any]) -> dict[str, Any]:
             session.fail(f"{name} could not be read: {each['message']}")
         else:
             session.say(f"{name} was not read: it needs {each['absent']}")
-    if answer["cut"]:
+    if answer["end"] == "cut":
         session.leave_out([f"{found - len(tests)} tests" if found else "all tests"])
-    elif not found or not any(each["kind"] == "finished" for each in told):
+    elif answer["end"] == "by itself" and not (found and any(each["kind"] == "finished" for each in told)):
         result["output"] = answer["output"]
         session.fail(
             f"pytest ended with status {answer['status']} and {found} tests found: {answer['output']}"

@@ -6,25 +6,18 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from record import stale
+
+from gpu.damage import check, names_what_is_damaged
+
 ABSENT = [
-    "Not yet measured: no run on a GPU is on record. `python benchmarks/gpu_check.py --out "
-    "benchmarks/results/gpu.json` makes one, and `python benchmarks/report.py` puts it here."
+    "No GPU has run this yet. `python benchmarks/gpu_check.py --out benchmarks/results/gpu.json` puts a run "
+    "on record, and `python benchmarks/report.py` puts it here."
 ]
 """What stands where there is no record."""
 
 MIDDLE = (64, 256)
 """B and H of the point that is shown besides the corners."""
-
-
-def check(record: Any) -> dict[str, Any]:
-    """Return `record` if it is one of a GPU check on a GPU."""
-    if not isinstance(record, dict) or record.get("benchmark") != "gpu_check":
-        msg = "it is no record of benchmarks/gpu_check.py"
-        raise ValueError(msg)
-    if record["dry_run"]:
-        msg = "it is of a dry run, which measures nothing: run benchmarks/gpu_check.py on a GPU"
-        raise ValueError(msg)
-    return record
 
 
 def lines(record: dict[str, Any], sources_hash: str, picture: str) -> list[str]:
@@ -42,13 +35,11 @@ def lines(record: dict[str, Any], sources_hash: str, picture: str) -> list[str]:
     return [line for part in parts if part for line in (*part, "")] + [source(record)]
 
 
+@names_what_is_damaged("failures or left_out")
 def warnings(record: dict[str, Any], sources_hash: str) -> list[str]:
     """Say what the reader must know before the numbers."""
-    found = []
-    if record["sources_hash"] != sources_hash:
-        commit = f"commit {record['commit'][:12]}" if record["commit"] else "no commit known"
-        made = f"{record['date'][:10]}, {commit}"
-        found.append(f"**stale**: the sources of the GPU engines have changed since this record ({made}).")
+    older = stale(record, sources_hash)
+    found = [older] if older else []
     if not record["complete"]:
         found.append("**incomplete**: the run was interrupted, and what it had not reached is missing here.")
     if record["failures"]:
@@ -62,25 +53,39 @@ def warnings(record: dict[str, Any], sources_hash: str) -> list[str]:
 
 def proofs(record: dict[str, Any]) -> list[str]:
     """Tests, training and parity."""
-    told = []
+    repeated, table = parity(record)
+    told = " ".join([*tests(record), *training(record), *repeated])
+    return ([told] if told else []) + (["", *table] if table else [])
+
+
+@names_what_is_damaged("tests")
+def tests(record: dict[str, Any]) -> list[str]:
+    """How many passed."""
     outcomes = record.get("tests", {}).get("outcomes")
-    if outcomes:
-        skipped = f", {outcomes['skipped']} skipped" if "skipped" in outcomes else ""
-        told.append(f"{outcomes.get('passed', 0)} of {sum(outcomes.values())} `gpu` tests passed{skipped}.")
-    trainings = record.get("training", {}).get("trainings")
-    if trainings:
-        worst = ", ".join(
-            f"{value:.1e} ({dtype})" for dtype, value in worst_of(trainings, "difference").items()
-        )
-        steps = max(row["steps"] for row in trainings)
-        told.append(
-            f"{steps} training steps of RNN, GRU and LSTM give NumPy's losses to {worst} of the first."
-        )
+    if not outcomes:
+        return []
+    skipped = f", {outcomes['skipped']} skipped" if "skipped" in outcomes else ""
+    return [f"{outcomes.get('passed', 0)} of {sum(outcomes.values())} `gpu` tests passed{skipped}."]
+
+
+@names_what_is_damaged("training")
+def training(record: dict[str, Any]) -> list[str]:
+    """How far the losses are from NumPy's."""
+    rows = record.get("training", {}).get("trainings")
+    if not rows:
+        return []
+    worst = ", ".join(f"{value:.1e} ({dtype})" for dtype, value in worst_of(rows, "difference").items())
+    steps = max(row["steps"] for row in rows)
+    return [f"{steps} training steps of RNN, GRU and LSTM give NumPy's losses to {worst} of the first."]
+
+
+@names_what_is_damaged("parity")
+def parity(record: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Whether a second run gave the same bits, and the table of the differences."""
     cases = record.get("parity", {}).get("cases")
     if not cases:
-        return [" ".join(told)] if told else []
+        return [], []
     repeated = sum(row["repeats"] for row in cases)
-    told.append(f"A second run gave the same bits in {repeated} of {len(cases)} comparisons.")
     rows = [{**row, "gradients": max(map(number, row["gradients"].values()))} for row in cases]
     states, gradients = worst_of(rows, "states"), worst_of(rows, "gradients")
     longest = max(row["T"] for row in rows)
@@ -96,9 +101,10 @@ def proofs(record: dict[str, Any]) -> list[str]:
     ):
         cells = (f"{value:.1e} | {limits[dtype]:.0e}" for dtype, value in found.items())
         table.append(f"| {name} | {' | '.join(cells)} |")
-    return [" ".join(told), "", *table]
+    return [f"A second run gave the same bits in {repeated} of {len(cases)} comparisons."], table
 
 
+@names_what_is_damaged("timings")
 def ratios(record: dict[str, Any]) -> list[str]:
     """The times over cuDNN's, by cell, mode and T."""
     points = measured(record, "cudnn")
@@ -124,6 +130,7 @@ def ratios(record: dict[str, Any]) -> list[str]:
     ]
 
 
+@names_what_is_damaged("timings")
 def chosen(record: dict[str, Any]) -> list[str]:
     """Some points: the corners and the middle."""
     points = measured(record)
@@ -148,6 +155,7 @@ def chosen(record: dict[str, Any]) -> list[str]:
     return table
 
 
+@names_what_is_damaged("memory")
 def memory(record: dict[str, Any]) -> list[str]:
     """The most that a training step needs."""
     points = record.get("memory", {}).get("points")
@@ -168,6 +176,7 @@ def memory(record: dict[str, Any]) -> list[str]:
     return table
 
 
+@names_what_is_damaged("products")
 def products(record: dict[str, Any]) -> list[str]:
     """What the feature-first input product costs, and what a step is made of."""
     own = record.get("products", {})
@@ -196,6 +205,7 @@ def products(record: dict[str, Any]) -> list[str]:
     return [" ".join(told)] if told else []
 
 
+@names_what_is_damaged("device, versions, machine or timings")
 def source(record: dict[str, Any]) -> str:
     """Say where the numbers come from."""
     device = record["device"]
@@ -214,6 +224,7 @@ def source(record: dict[str, Any]) -> str:
     return f"<sub>`benchmarks/gpu_check.py`, {made}, {shown}{commit}.</sub>"
 
 
+@names_what_is_damaged("timings")
 def measured(record: dict[str, Any], beside: str = "cupy") -> list[dict[str, Any]]:
     """Return the points of the grid where both modes have times, also of another contender."""
     points = record.get("timings", {}).get("points", [])

@@ -22,8 +22,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[1:1] = [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(ROOT)]
 
+from cupy.cuda import nvrtc  # noqa: E402
 from ptxas import Usage, usage  # noqa: E402
-from record import header, sources_hash, store  # noqa: E402
+from record import header, sources_hash, store, unfit  # noqa: E402
 from sources import INDEX_BITS, Source, compiled, sources  # noqa: E402
 from support import MAKERS  # noqa: E402
 
@@ -97,6 +98,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="a file for the record, as JSON")
     parser.add_argument("--option", action="append", default=[], help="one more option for NVRTC")
     options = parser.parse_args()
+    if options.out and (what := unfit(options.out)):
+        parser.error(f"--out {what}; got {options.out}")
+    try:
+        nvrtc.getVersion()
+    except RuntimeError as error:  # CuPy loads the library only now
+        first, *_ = str(error).splitlines()
+        sys.stderr.write(f"NVRTC cannot be loaded: {first}. Install it: pip install -e '.[nvrtc]'\n")
+        return 1
 
     began = time.monotonic()
     problems: list[str] = []
