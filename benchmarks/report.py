@@ -148,8 +148,9 @@ def nvrtc(record: dict[str, Any]) -> list[str]:
     older = stale(record, sources_hash())
     return [
         *([older, ""] if older else []),
-        f"`make nvrtc` compiles {record['kernels']} kernels (every cell and option, float32 and float64) "
-        f"for sm_80, sm_90 and sm_100: {outcome}. In float32 a thread takes at most {plain} registers.",
+        f"`make nvrtc` compiles {record['kernels']} kernels ({len(registers)} variants of the cells, float32 "
+        f"and float64) for sm_80, sm_90 and sm_100: {outcome}. In float32, with indices of 32 bits, a thread "
+        f"takes at most {plain} registers.",
     ]
 
 
