@@ -470,6 +470,11 @@ def test_torch_has_the_free_memory_of_its_device_and_of_its_pool() -> None:
     assert asked == [device] * 3
 
 
+def test_a_backend_is_hashed_without_its_device(backend: Backend) -> None:
+    """CuPy's Device refuses to be hashed."""
+    assert len({backend, dataclasses.replace(backend, device=[])}) == 2
+
+
 def test_the_memory_of_the_host_is_not_asked_for(backend: Backend) -> None:
     assert backend.free_memory is None
 

@@ -138,6 +138,28 @@ def test_a_cell_that_is_no_kernel_runs_on_the_portable_engine_and_explain_says_w
             choose(cell, xp=xp)
 
 
+def test_a_kernel_of_any_cell_has_a_name_that_a_compiler_reads() -> None:
+    cell = rx.RNN(2, 5).cell._replace(name="größe α(1, 2)")
+    trace, _ = traced(rx.Recurrent(cell, 2, 5), "float32")
+    names = {name for name, _ in trace.kernels}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names)
+
+
+def test_what_cupy_would_run_as_several_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnn_xp.engines import cupy as engine
+
+    class Several:
+        new_fusion = object()
+
+        def __call__(self, *planes: Any) -> None:
+            pass
+
+    monkeypatch.setattr(engine, "_forward", lambda *_: engine.Kernel(Several(), 1))
+    with tracing() as (xp, _):
+        assert engine.refusal(rx.RNN(2, 5).cell, xp=xp) == "it takes several"
+
+
 def test_the_line_of_a_cell_that_is_kernels() -> None:
     with tracing() as (xp, _):
         (line,) = rx.LSTM(2, 5).engines(xp)

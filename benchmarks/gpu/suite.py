@@ -84,7 +84,8 @@ def ended(check: Check, process: subprocess.Popen[Any], lines: Path) -> bool:
         if check.session.part_left <= 0:
             return False
         if time.monotonic() > next_word:
-            check.session.say(f"{lines.read_text(encoding='utf-8').count('test')} tests so far")
+            done = lines.read_text(encoding="utf-8").count('"kind": "test"')
+            check.session.say(f"{done} tests so far")
             next_word += 15
         time.sleep(0.2)
     return True

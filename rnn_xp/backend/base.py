@@ -38,7 +38,7 @@ class Backend:
 
     name: str
     xp: Namespace = field(repr=False)
-    device: Any
+    device: Any = field(hash=False)  # CuPy's cannot be hashed
     dtype: Any
     precision: str = field(repr=False)
 

@@ -61,7 +61,7 @@ def compiled(build: Callable[..., Kernel], name: str, *arguments: Any, xp: Names
             reason = error
             raise
 
-    fused = cupy.fuse(kernel_name=re.sub(r"\W+", "_", f"rnn_xp_{name}"))(traced)
+    fused = cupy.fuse(kernel_name=re.sub(r"\W+", "_", f"rnn_xp_{name}", flags=re.ASCII))(traced)
     return kernel._replace(run=fused)
 
 
