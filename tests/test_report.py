@@ -118,7 +118,7 @@ def block(text):
 
 def test_without_a_record_the_page_says_so_and_how_to_measure(results):
     text = block(report.filled(PLACES, results))
-    assert text.startswith("No GPU has run this yet. ")
+    assert text.startswith("No GPU has run this yet: not yet measured. ")
     assert "`python benchmarks/gpu_check.py --out benchmarks/results/gpu.json`" in text
 
 

@@ -11,8 +11,9 @@ from record import stale
 from gpu.damage import check, names_what_is_damaged
 
 ABSENT = [
-    "No GPU has run this yet. `python benchmarks/gpu_check.py --out benchmarks/results/gpu.json` puts a run "
-    "on record, and `python benchmarks/report.py` puts it here."
+    "No GPU has run this yet: not yet measured. "
+    "`python benchmarks/gpu_check.py --out benchmarks/results/gpu.json` puts a run on record, and "
+    "`python benchmarks/report.py` puts it here.",
 ]
 """What stands where there is no record."""
 
