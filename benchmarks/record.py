@@ -21,7 +21,7 @@ GPU_SOURCES = (
     "rnn_xp/engines/*.py",
     "rnn_xp/cells/*.py",
     "rnn_xp/functional.py",
-    "rnn_xp/sequence.py",
+    "rnn_xp/sequence/*.py",
     "rnn_xp/layers/recurrent.py",
 )
 """What decides how a GPU computes: a record is stale when one of these files has changed since."""

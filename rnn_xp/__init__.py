@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
     from rnn_xp.optim import AdamW as AdamW
     from rnn_xp.optim import RMSprop as RMSprop
     from rnn_xp.random import Rng as Rng
+    from rnn_xp.stream import Stream as Stream
     from rnn_xp.train.fit import Epoch as Epoch
     from rnn_xp.train.fit import Result as Result
     from rnn_xp.train.fit import fit as fit
@@ -57,6 +58,7 @@ _NAMES = {
     "model": "Sequential",
     "optim": "SGD Adam AdamW RMSprop",
     "random": "Rng",
+    "stream": "Stream",
     "train": "Epoch Result evaluate fit predict",
 }
 _HOMES = {name: part for part, names in _NAMES.items() for name in names.split()}

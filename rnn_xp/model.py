@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rnn_xp import functional
 from rnn_xp.cells import CELLS, Cell
 from rnn_xp.layers import LAYERS, Context, LastStep, Layer, Recurrent, Signal
+from rnn_xp.stream import Stream
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -77,7 +78,7 @@ class Sequential(Layer):
         self._signal = signal
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[Layer, ...]:  # type: ignore[override]
         """The layers, fitted to one another."""
         return self._layers
 
@@ -156,6 +157,23 @@ class Sequential(Layer):
             raise TypeError(msg)
         for place, (layer, p, s) in enumerate(zip(self._layers, params, state, strict=True)):
             layer.check_state(p, s, batch, f"{name}[{place}]")
+
+    def stream(self, params: Tree, batch_size: int = 1) -> Stream:
+        """Return the model at the start of `batch_size` sequences whose steps arrive one by one: a live feed.
+
+        Nothing is dropped. `params` must not be written to while the stream is in use. A model that ends in
+        LastStep and Linear answers at every step for what it has read so far.
+
+        Examples
+        --------
+        >>> import rnn_xp as rx
+        >>> model = rx.Sequential(rx.LSTM(3, 16), rx.LastStep(), rx.Linear(16, 2))
+        >>> backend = rx.get_backend("numpy")
+        >>> stream = model.stream(model.init(backend, seed=0))
+        >>> stream.step(backend.asarray([[0.1, 0.2, 0.3]])).shape
+        (1, 2)
+        """
+        return Stream(self, params, batch_size)
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""

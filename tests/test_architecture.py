@@ -26,6 +26,7 @@ ROWS = [
     {"engines"},
     {"sequence"},
     {"layers", "optim", "clipping", "schedules"},
+    {"stream"},
     {"model"},
     {"safetensors"},
     {"data", "metrics", "checkpoint"},
@@ -48,6 +49,7 @@ OPTIONAL = {
     "gmpy2": {"verify"},
     "mpmath": {"verify"},
 }
+OF_NUMPY = {f"engines/{name}.py" for name in ("numpy", "program", "trace")}  # the engine for its arrays
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 
@@ -100,7 +102,7 @@ def faults(file, source):
             if not inside or part not in OPTIONAL[top]:
                 found.append(f"imports {top}{'' if inside else ' at its top'}")
         elif top == "numpy":
-            if part not in HOST:
+            if part not in HOST and file not in OF_NUMPY:
                 found.append("imports numpy")
         elif top not in sys.stdlib_module_names:
             found.append(f"imports {module}, which is no dependency")
@@ -145,7 +147,7 @@ def test_file(file):
         ("backend/libraries.py", "import cupy", "imports cupy at its top"),
         ("backend/libraries.py", "class A:\n    import torch", "imports torch at its top"),
         ("__init__.py", "import array_api_compat", "imports array_api_compat at its top"),
-        ("sequence.py", "def f():\n    import cupy.cuda", "imports cupy"),
+        ("sequence/run.py", "def f():\n    import cupy.cuda", "imports cupy"),
         ("train.py", "def f():\n    return importlib.import_module('torch')", "imports torch"),
         ("data/files.py", "import aeon.datasets", "imports aeon at its top"),
         ("interop/onnx.py", "def f():\n    import onnx", "imports onnx, which is no dependency"),

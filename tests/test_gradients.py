@@ -17,10 +17,12 @@ import rnn_xp as rx
 from rnn_xp import sequence, tree
 from rnn_xp.cells import CELLS, gru, lstm, rnn
 from rnn_xp.cells.activations import ACTIVATIONS
+from rnn_xp.engines.portable import Portable
 from rnn_xp.functional import sigmoid
 from rnn_xp.layers import LAYERS, Layer
 from rnn_xp.layers.base import Context
 from rnn_xp.model import LOSSES, loss_and_gradients
+from rnn_xp.sequence import back
 
 EPS = 1e-5
 NUMPY = open_backend("numpy")
@@ -484,10 +486,12 @@ def test_engine(cell: rx.Cell, lengths: Any, reverse: bool, monkeypatch: pytest.
     (expected,) = differences(forward, (params, x, s_0), [(d_h, d_s_T)])
     whole = backward()
     assert_close(whole, expected, DIFFERENCES)
-    for tile, part in ((1, 1), (4, 4 * H * B), (2, 10**6), (10**6, H * B)):
-        monkeypatch.setattr(sequence, "TILE", tile)
-        monkeypatch.setattr(sequence, "PART", part)
-        assert_close(backward(), whole, ACROSS)
+    for engine in ("portable", "numpy"):
+        monkeypatch.setenv("RNN_XP_ENGINE", engine)
+        for tile, part in ((1, 1), (4 * B, 4 * H * B), (2 * B, 10**6), (10**6, H * B)):
+            monkeypatch.setattr(back, "TILE", tile)
+            monkeypatch.setattr(Portable, "part", part)
+            assert_close(backward(), whole, ACROSS)
 
 
 def test_embedding_adds_up_its_rows_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

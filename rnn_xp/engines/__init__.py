@@ -1,5 +1,6 @@
 """How a cell's pairs are run at one step of time. Every engine gives the numbers of the portable one."""
 
+from rnn_xp.engines.base import Forward as Forward
 from rnn_xp.engines.base import Gradients as Gradients
 from rnn_xp.engines.base import Memory as Memory
 from rnn_xp.engines.base import Stage as Stage

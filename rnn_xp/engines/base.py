@@ -50,38 +50,54 @@ class Memory(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What a run writes on its way back."""
+    """What a run writes on its way back: the n steps of a part, in the order of time."""
 
-    a: Array  # (T, G*H, B): the gradients of the input parts
-    gates: Array  # (T, G, H, B), the same memory
+    a: Array  # (n, G*H, B): the gradients of the input parts
+    gates: Array  # (n, G, H, B), the same memory
     a_h: Array  # of the recurrent parts: the same two, unless a gate keeps them apart
     gates_h: Array
-    vectors: Array  # (T, V, H, B): every step's share of the gradients of the vectors
+    vectors: Array  # (n, V, H, B): every step's share of the gradients of the vectors
 
 
 class Engine(Protocol):
     """How pairs are run. What a step touches again and again is made once, before the loop."""
 
+    part: int  # elements of a plane, over the steps between two calls of begin
+
     def forward_step(
         self,
         stage: Stage,
         memory: Memory,
-        operands: Sequence[Array],
-        s_prev: Sequence[Any],
-        outs: Sequence[Any],
+        operand: Array,
+        outs: Sequence[Array],
     ) -> Forward:
-        """Return step(t): multiply operands[t], add, run the pair, and store its result in outs[t]."""
+        """Return step(t): multiply operand[t], add, run the pair, and store what it gives in each out[t]."""
 
     def hold(self, s_prev: Sequence[Any], s: Sequence[Any]) -> Callable[[int, Array], None]:
         """Return hold(t, keep), which puts s_prev[t] back into s[t] where not keep (B,)."""
 
     def backward_step(
-        self, stage: Stage, memory: Memory, d: Gradients, parts: Sequence[slice]
+        self,
+        stage: Stage,
+        memory: Memory,
+        d: Gradients,
+        parts: Sequence[slice],
+        d_result: Sequence[Array],
+        d_operand: Array,
     ) -> tuple[Callable[[int], None], Backward]:
-        """Return begin(i), to be called before the steps of parts[i], and step(t, d_result)."""
+        """Return begin(i), to be called before the steps of parts[i], and step(t, d_result).
+
+        `d_result` and `d_operand` are memory that an engine may use for what a step takes and gives.
+        """
 
     def release(self, fields: Sequence[Array]) -> Callable[[int, Array, Sequence[Any]], tuple[Any, Any]]:
         """Return release(t, keep, d_s): the gradients that go through step t, and those that go past it."""
+
+    def multiply(self, matrix: Array, x: Array, out: Array) -> None:
+        """Store the products of the matrix and every step of x (T, D, B) in out."""
+
+    def plus(self, d: Any, more: Any, out: Array) -> Any:
+        """Return the sum of two gradients, perhaps in out, which may be one of them."""
 
     def value(self, d: Any) -> Array:
         """Return a gradient that steps gave or took as an array."""
@@ -122,6 +138,12 @@ def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, vectors: Array |
         columns = [] if vectors is None else [vectors[v, ...][:, None] for v in plan.vectors]
         result.append(Stage(plan, matrix, bias, columns))
     return result
+
+
+def places_in(parts: Sequence[slice]) -> list[int]:
+    """Return the place of every step, by t, in its part."""
+    own = {t: i for part in parts for i, t in enumerate(range(part.start, part.stop))}
+    return [own[t] for t in range(len(own))]
 
 
 def rows(gates: range, H: int) -> slice:

@@ -14,7 +14,7 @@ from rnn_xp.engines.portable import Portable
 from rnn_xp.typing import Namespace
 
 VARIABLE = "RNN_XP_ENGINE"
-NAMES = ("auto", "portable", "cupy")
+NAMES = ("auto", "portable", "numpy", "cupy")
 
 
 class Choice(NamedTuple):
@@ -26,28 +26,54 @@ class Choice(NamedTuple):
 
 
 def choose(cell: Cell, *, xp: Namespace) -> Choice:
-    """Choose cupy for CuPy's arrays and cells that it can compile, else portable; RNN_XP_ENGINE overrides."""
+    """Choose the engine made for the library, for cells that it can compile, else portable.
+
+    RNN_XP_ENGINE overrides.
+    """
     asked = checks.one_of(VARIABLE, os.environ.get(VARIABLE) or "auto", NAMES)
-    name = library(xp)
-    if asked == "portable":
-        return Choice(Portable(xp), "portable", f"since {VARIABLE} asks for it")
-    if asked == "auto" and name != "cupy":
-        return Choice(Portable(xp), "portable", f"since {name} has no kernels to compile")
-    engine, refused = _compiled(cell, xp)
+    own = library(xp)
+    name = asked if asked != "auto" else own if own in COMPILERS else "portable"
+    if name == "portable":
+        why = f"{VARIABLE} asks for it" if asked == name else f"{own} has no engine of its own"
+        return Choice(Portable(xp), name, f"since {why}")
+    engine, refused = COMPILERS[name](cell, xp)
     if refused is None:
-        why = f"since {VARIABLE} asks for it, though {name} has no kernels to compile"
-        if name == "cupy":
-            why = "since cupy.fuse makes one kernel of what is pointwise in a step, forward and back"
-        return Choice(engine, "cupy", why)
-    if asked == "cupy":
-        msg = f"`{VARIABLE}` must be auto or portable for the cell {cell.name}; got cupy: {refused}"
+        why = WHY[name]
+        if name != own:
+            why = f"{VARIABLE} asks for it, though the arrays are those of {own}"
+        return Choice(engine, name, f"since {why}")
+    if asked == name:
+        msg = f"`{VARIABLE}` must be auto or portable for the cell {cell.name}; got {name}: {refused}"
         raise ValueError(msg)
-    return Choice(Portable(xp), "portable", f"since cupy.fuse cannot make one kernel of its cell: {refused}")
+    return Choice(Portable(xp), "portable", f"since {WHY_NOT[name]}: {refused}")
 
 
 @functools.cache
-def _compiled(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
+def _numpy(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
+    """Return the numpy engine, and what stands in its way; to know, it traces, once for each cell."""
+    if library(xp) != "numpy":
+        return Portable(xp), f"the arrays are those of {library(xp)}"
+    from rnn_xp.engines.numpy import Numpy, refusal  # here: NumPy has been loaded
+
+    return Numpy(cell, xp), refusal(cell, xp=xp)
+
+
+@functools.cache
+def _cupy(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
     """Return the cupy engine, and what stands in its way; to know, it compiles, once for each cell."""
     from rnn_xp.engines.cupy import Cupy, refusal  # here: few need it
 
     return Cupy(cell, xp), refusal(cell, xp=xp)
+
+
+COMPILERS = {"numpy": _numpy, "cupy": _cupy}
+
+WHY = {
+    "numpy": "what is pointwise in a step becomes a few ufunc calls, which write in place",
+    "cupy": "cupy.fuse makes one kernel of what is pointwise in a step, forward and back",
+}
+
+WHY_NOT = {
+    "numpy": "its cell cannot be traced",
+    "cupy": "cupy.fuse cannot make one kernel of its cell",
+}

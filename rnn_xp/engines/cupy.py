@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnn_xp.cells import Cell
-from rnn_xp.engines import contract, kernels
+from rnn_xp.engines import kernels
 from rnn_xp.engines.base import (
     Backward,
     Forward,
@@ -21,12 +22,14 @@ from rnn_xp.engines.base import (
     Plan,
     Stage,
     kept_places,
+    places_in,
     planes,
     plans,
     rows,
 )
 from rnn_xp.engines.fuse import NotPointwiseError, compiled, product
 from rnn_xp.engines.kernels import Kernel
+from rnn_xp.engines.rehearsal import rehearse
 from rnn_xp.typing import Array, Namespace
 
 
@@ -48,32 +51,32 @@ def terms(d: Any) -> tuple[Array, ...]:
 class Cupy:
     """Runs a cell's functions as compiled kernels."""
 
+    part = sys.maxsize  # nothing is computed ahead
+
     def __init__(self, cell: Cell, xp: Namespace) -> None:
         self.cell, self.xp = cell, xp
-        self.multiply = product(xp)
+        self.product = product(xp)
 
     def forward_step(
         self,
         stage: Stage,
         memory: Memory,
-        operands: Sequence[Array],
-        s_prev: Sequence[Any],
-        outs: Sequence[Any],
+        operand: Array,
+        outs: Sequence[Array],
     ) -> Forward:
         """Gather every step's planes once; a step is then two calls."""
         plan, matrix, bias, vectors = stage
-        H, B = memory.gates.shape[2:]
+        T, _, H, B = memory.gates.shape
         products = self._empty(memory.a, (matrix.shape[0], B))
         later = [g for g in plan.merged if g not in plan.gates]
         shared = [*_blocks(products, H), *([] if bias is None else _blocks(bias, H)), *vectors]
         a = planes(memory.gates, [*plan.gates, *later])
         kept = kept_places(plan, memory)
         kernel = _forward(self.cell, plan, bias is not None, self.xp).run
-        given = [
-            (*a[t], *shared, *kernels.state_read(self.cell, before), *kept[t], *outs[t])
-            for t, before in enumerate(s_prev)
-        ]
-        multiply = self.multiply
+        before = kernels.state_read(self.cell, memory.s_prev)
+        given = [(*a[t], *shared, *_at(before, t), *kept[t], *_at(outs, t)) for t in range(T)]
+        operands = [operand[t, ...] for t in range(T)]
+        multiply = self.product
 
         def step(t: int) -> None:
             multiply(matrix, operands[t], products)
@@ -96,13 +99,15 @@ class Cupy:
         stage: Stage,
         memory: Memory,
         d: Gradients,
-        parts: Sequence[slice],  # noqa: ARG002
+        parts: Sequence[slice],
+        d_result: Sequence[Array],  # noqa: ARG002
+        d_operand: Array,
     ) -> tuple[Callable[[int], None], Backward]:
         """Do all of a step in one kernel; what it gives are terms of what the next one takes."""
         plan, matrix, _, vectors = stage
-        T, _, H, B = d.gates.shape
+        H, B = d.gates.shape[2:]
         separate = d.a_h is not d.a
-        reads = _reads(self.cell, plan, self.xp)
+        reads = rehearse(self.cell, plan, xp=self.xp).reads
         around = [kernels.state_read(self.cell, state) for state in (memory.s_prev, memory.s)]
         fields = [field for state in around for field in state]
         merged = [g for g in plan.gates if g not in plan.apart] if separate else []
@@ -112,14 +117,14 @@ class Cupy:
         )
         kept = kept_places(plan, memory)
         given = [
-            (*kept[t], *vectors, *[field[t, ...] for field in fields], *[p for own in groups for p in own[t]])
-            for t in range(T)
+            (*kept[t], *vectors, *_at(fields, t), *[p for own in groups for p in own[i]])
+            for t, i in enumerate(places_in(parts))
         ]
-        blocks = [d.a_h[t, rows(plan.operands, H), :] for t in range(T)]
-        transposed, d_operand = matrix.T, self._empty(d.a, (matrix.shape[1], B))
+        blocks = [d.a_h[i, rows(plan.operands, H), :] for i in places_in(parts)]
+        transposed = matrix.T
         # in turns, so that no kernel writes what it reads
         direct = [[self._empty(d.a, (H, B)) if own else None for own in reads] for _ in range(2)]
-        multiply = self.multiply
+        multiply = self.product
         made: dict[tuple[int, ...], Callable[..., None]] = {}  # kernels, by the terms that they add up
 
         def begin(i: int) -> None:
@@ -154,6 +159,14 @@ class Cupy:
 
         return release
 
+    def multiply(self, matrix: Array, x: Array, out: Array) -> None:
+        """Multiply, and copy."""
+        out[...] = matrix @ x
+
+    def plus(self, d: Any, more: Any, out: Array) -> Any:  # noqa: ARG002
+        """Leave the addition to the next kernel."""
+        return Sum(*terms(d), *terms(more))
+
     def value(self, d: Any) -> Array:
         """Add the terms up."""
         first, *others = terms(d)
@@ -178,7 +191,7 @@ def refusal(cell: Cell, *, xp: Namespace) -> str | None:
             separate = any(other.apart for other in plans(cell))
             for run, count in (
                 _forward(cell, plan, True, xp),
-                _backward(cell, plan, counts, _reads(cell, plan, xp), separate, xp),
+                _backward(cell, plan, counts, rehearse(cell, plan, xp=xp).reads, separate, xp),
             ):
                 run(*[xp.full((1, 1), 0.5, dtype=xp.float32) for _ in range(count)])
                 if getattr(run, "new_fusion", None) is not None:  # CuPy went its second way without a word
@@ -222,29 +235,15 @@ def _release(counts: tuple[int, ...], xp: Namespace) -> Kernel:
     return compiled(kernels.release_kernel, "release", counts, xp=xp)
 
 
-@functools.cache
-def _reads(cell: Cell, plan: Plan, xp: Namespace) -> tuple[bool, ...]:
-    """Run the pair as it is on a few numbers: check it, and see which fields of s_prev get gradients."""
-    pair = plan.pair
-
-    def numbers(count: int, columns: int) -> list[Array]:
-        return [xp.full((2, columns), 0.5, dtype=xp.float32) for _ in range(count)]
-
-    state = cell.state(*numbers(len(cell.state._fields), 3))
-    read, vectors = numbers(len(plan.gates) + len(plan.apart), 3), numbers(len(plan.vectors), 1)
-    answer = pair.forward([*read, *vectors], state, xp=xp)
-    contract.check_result(plan, len(state), read[: len(plan.gates)], answer)
-    slopes = pair.partials([*answer[1], *vectors], state, state, xp=xp)
-    contract.check_slopes(slopes, (2, 3))
-    answer = pair.backward(state if plan.last else state[0], slopes)
-    contract.check_gradients(plan, len(state), (2, 3), answer)
-    return tuple(d is not None for d in answer[1])
-
-
 def _of_one_shape(fields: Sequence[Array]) -> list[list[int]]:
     """Group the fields that may stand in one kernel: it would broadcast h of another size in silence."""
     shapes = [tuple(field.shape) for field in fields]
     return [[i for i, shape in enumerate(shapes) if shape == own] for own in dict.fromkeys(shapes)]
+
+
+def _at(fields: Sequence[Array], t: int) -> list[Array]:
+    """Return the planes of step t."""
+    return [field[t, ...] for field in fields]
 
 
 def _blocks(array: Array, H: int) -> list[Array]:

@@ -93,6 +93,45 @@ def backward_kernel(
     return Kernel(run, sum(sizes.values()))
 
 
+def slopes_kernel(cell: Cell, plan: Plan, count: int, *, xp: Namespace) -> Kernel:
+    """Return f(kept, vectors, s_prev, s; places of the partial derivatives), of which there are `count`."""
+    sizes = {
+        "kept": len(plan.pair.keeps),
+        "vectors": len(plan.vectors),
+        "s_prev": _fields_read(cell),
+        "s": _fields_read(cell),
+        "slopes": count,
+    }
+
+    def run(*planes: Any) -> None:
+        given = _groups(sizes, planes)
+        s_prev, s = _state(cell, given["s_prev"]), _state(cell, given["s"])
+        _write(given["slopes"], plan.pair.partials([*given["kept"], *given["vectors"]], s_prev, s, xp=xp))
+
+    return Kernel(run, sum(sizes.values()))
+
+
+def chain_kernel(cell: Cell, plan: Plan, count: int, reads: Sequence[bool], separate: bool) -> Kernel:
+    """Return f(d_result, partial derivatives; places of d_a, of its copy, of d_s_prev)."""
+    sizes = {
+        "d_result": len(cell.state._fields) if plan.last else 1,
+        "slopes": count,
+        "d_a": len(plan.gates) + len(plan.apart) + len(plan.vectors),
+        "copy": len(plan.gates) - len(plan.apart) if separate else 0,
+        "d_s_prev": sum(reads),
+    }
+
+    def run(*planes: Any) -> None:
+        given = _groups(sizes, planes)
+        d_result = cell.state(*given["d_result"]) if plan.last else given["d_result"][0]
+        d_a, direct = plan.pair.backward(d_result, tuple(given["slopes"]))
+        _write(given["d_a"], d_a)
+        _write(given["copy"], d_a[: sizes["copy"]])
+        _write(given["d_s_prev"], [d for d, own in zip(direct, reads, strict=True) if own])
+
+    return Kernel(run, sum(sizes.values()))
+
+
 def hold_kernel(fields: int, *, xp: Namespace) -> Kernel:
     """Return f(keep, s_prev; s), which puts s_prev back into s where not keep."""
 

@@ -22,6 +22,8 @@ from rnn_xp.typing import Array, Namespace
 class Portable:
     """Runs a cell's functions as they are, on every library."""
 
+    part = 16384  # in the cache
+
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
 
@@ -29,18 +31,20 @@ class Portable:
         self,
         stage: Stage,
         memory: Memory,
-        operands: Sequence[Array],
-        s_prev: Sequence[Any],
-        outs: Sequence[Any],
+        operand: Array,
+        outs: Sequence[Array],
     ) -> Forward:
         """Add the product to a as one block, then call the pair on the planes of its gates."""
         plan, matrix, bias, vectors = stage
         xp, forward, apart = self.xp, plan.pair.forward, len(plan.apart)
-        H = memory.gates.shape[2]
+        T, _, H, _ = memory.gates.shape
         merged, size = rows(plan.merged, H), H * len(plan.merged)
         read = [own + vectors for own in planes(memory.gates, plan.gates)]
-        blocks = [memory.a[t, merged, :] for t in range(len(read))]
-        steps = list(zip(blocks, operands, read, s_prev, outs, kept_places(plan, memory), strict=True))
+        blocks = [memory.a[t, merged, :] for t in range(T)]
+        operands = [operand[t, ...] for t in range(T)]
+        s_prev = [type(memory.s_prev)(*[field[t, ...] for field in memory.s_prev]) for t in range(T)]
+        places = [[out[t, ...] for out in outs] for t in range(T)]
+        steps = list(zip(blocks, operands, read, s_prev, places, kept_places(plan, memory), strict=True))
         own_gates, count = len(plan.gates), range(len(plan.pair.keeps))
         checked = False
 
@@ -83,18 +87,24 @@ class Portable:
         return hold
 
     def backward_step(
-        self, stage: Stage, memory: Memory, d: Gradients, parts: Sequence[slice]
+        self,
+        stage: Stage,
+        memory: Memory,
+        d: Gradients,
+        parts: Sequence[slice],
+        d_result: Sequence[Array],  # noqa: ARG002
+        d_operand: Array,  # noqa: ARG002
     ) -> tuple[Callable[[int], None], Backward]:
         """Compute the partial derivatives of a part's steps at once; the chain rule is left for the steps."""
         plan, matrix, _, vectors = stage
         xp, pair, transposed = self.xp, plan.pair, matrix.T
-        T, _, H, B = d.gates.shape
+        n, _, H, B = d.gates.shape
         places = planes(d.gates, plan.gates)
         separate = d.a_h is not d.a
         count = range(len(plan.gates) + len(plan.apart) + len(plan.vectors))
         if separate:
             merged = rows(plan.merged, H)
-            copies = [(d.a[t, merged, :], d.a_h[t, merged, :]) for t in range(T)]
+            copies = [(d.a[t, merged, :], d.a_h[t, merged, :]) for t in range(n)]
             further = planes(d.gates_h, plan.apart)
             places = [own + more for own, more in zip(places, further, strict=True)]
         if plan.vectors:
@@ -134,11 +144,12 @@ class Portable:
                 contract.check_gradients(plan, len(memory.s), (H, B), answer)
                 checked = True
             d_planes, d_direct = answer
-            block, own = views[t]
-            for i in count:
-                own[i][...] = d_planes[i]
+            i = t - start
+            block, own = views[i]
+            for k in count:
+                own[k][...] = d_planes[k]
             if separate:
-                source, target = copies[t]
+                source, target = copies[i]
                 target[...] = source
             return transposed @ block, d_direct
 
@@ -152,6 +163,14 @@ class Portable:
             return [where(keep, d, 0.0) for d in d_s], [where(keep, 0.0, d) for d in d_s]
 
         return release
+
+    def multiply(self, matrix: Array, x: Array, out: Array) -> None:
+        """Multiply, and copy."""
+        out[...] = matrix @ x
+
+    def plus(self, d: Array, more: Array, out: Array) -> Array:  # noqa: ARG002
+        """Add."""
+        return d + more
 
     def value(self, d: Any) -> Array:
         """Return it: every gradient is an array here."""

@@ -55,6 +55,9 @@ class Layer(ABC):
     streams = 0
     """How many independent dropout masks it draws."""
 
+    layers: tuple[Layer, ...] = ()
+    """Of a row of layers, what it is made of."""
+
     # what a layer tells of itself
 
     @property
@@ -120,7 +123,7 @@ class Layer(ABC):
         --------
         >>> import rnn_xp as rx
         >>> print(rx.LSTM(3, 8).explain("numpy"))
-        LSTM(3, 8): portable engine, since numpy has no kernels to compile
+        LSTM(3, 8): numpy engine, since what is pointwise in a step becomes a few ufunc calls, which write in place
         """
         return "\n".join(self.engines(get_backend(backend).xp))
 

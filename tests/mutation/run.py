@@ -30,7 +30,7 @@ from trial import PACKAGE, ROOT, Answer, Trial, prepare
 FILES = (
     "cells/*.py",
     "engines/*.py",
-    "sequence.py",
+    "sequence/*.py",
     "functional.py",
     "optim.py",
     "clipping.py",
@@ -41,7 +41,7 @@ NEAREST = {  # by the file's name or its first part; the quickest to fail comes 
     "cells/base.py": ("layers", "gradients", "torch_answers", "properties"),
     "cells": ("gradients", "layers", "torch_answers", "properties"),
     "engines": ("engines", "gradients", "layers", "properties"),
-    "sequence.py": ("layers", "gradients", "engines", "properties", "namespaces"),
+    "sequence": ("layers", "gradients", "engines", "properties", "namespaces"),
     "functional.py": ("functional", "torch_answers", "gradients"),
     "optim.py": ("optim",),
     "clipping.py": ("optim", "step"),

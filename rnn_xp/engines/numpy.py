@@ -1,0 +1,237 @@
+"""The numpy engine: a step is one product and a few ufunc calls that write in place, traced from the cell."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rnn_xp.cells import Cell
+from rnn_xp.engines import kernels
+from rnn_xp.engines.base import Backward, Forward, Gradients, Memory, Plan, Stage, places_in, plans, rows
+from rnn_xp.engines.fuse import NotPointwiseError
+from rnn_xp.engines.portable import Portable
+from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, program
+from rnn_xp.engines.rehearsal import rehearse
+from rnn_xp.engines.trace import trace
+from rnn_xp.typing import Array, Namespace
+
+
+class Numpy(Portable):
+    """Runs a cell's functions as the calls they are made of; what is rare, as the portable engine does."""
+
+    def __init__(self, cell: Cell, xp: Namespace) -> None:
+        super().__init__(xp)
+        self.cell = cell
+
+    def forward_step(self, stage: Stage, memory: Memory, operand: Array, outs: Sequence[Array]) -> Forward:
+        """Bind every step's calls to its planes once."""
+        plan, matrix, bias, vectors = stage
+        T, _, H, B = memory.gates.shape
+        xp = self.xp
+        products = xp.empty((matrix.shape[0], B), dtype=matrix.dtype)
+        sources = {
+            **_memory(memory, range(T)),
+            "product": Source(xp.reshape(products, (len(plan.operands), H, B))),
+            **_fields("bias", [] if bias is None else _blocks(bias, H)),
+            **_fields("vector", vectors),
+            **_fields("out", outs, range(T)),
+        }
+        own = _forward(self.cell, plan, bias is not None, self.xp)
+        calls = _bound(own, sources, sources["product"].array, T, xp=xp)
+        operands = [operand[t, ...] for t in range(T)]
+        dot = xp.dot
+
+        def step(t: int) -> None:
+            dot(matrix, operands[t], products)
+            for function, arguments in calls[t]:
+                function(*arguments)
+
+        return step
+
+    def backward_step(
+        self,
+        stage: Stage,
+        memory: Memory,
+        d: Gradients,
+        parts: Sequence[slice],
+        d_result: Sequence[Array],
+        d_operand: Array,
+    ) -> tuple[Callable[[int], None], Backward]:
+        """Compute the partial derivatives of a part's steps at once; a step writes in place."""
+        xp = self.xp
+        plan, matrix, _, vectors = stage
+        T, H, B = memory.gates.shape[0], *d.gates.shape[2:]
+        partials, chain, count, reads = _backward(self.cell, plan, d.a_h is not d.a, self.xp)
+        lengths = [part.stop - part.start for part in parts]
+        slopes = xp.empty((max(lengths, default=0), count, H, B), dtype=d.a.dtype)
+        fixed = _fields("vector", vectors)
+        starts = [slice(0, length) for length in lengths]
+        whole = {**_memory(memory, parts), "slopes": Source(slopes, starts)}
+        begins = _bound(partials, whole | fixed, slopes, len(parts), starts, xp=xp)
+
+        own = places_in(parts)
+        direct = xp.empty((len(reads), H, B), dtype=d.a.dtype)
+        sources = {
+            **_memory(memory, range(T)),
+            "slopes": Source(slopes, own),
+            **_fields("d_result", d_result),
+            "d_a": Source(d.gates, own),
+            "d_a_h": Source(d.gates_h, own),
+            "d_vectors": Source(d.vectors, own),
+            "direct": Source(direct),
+        }
+        calls = _bound(chain, sources | fixed, direct, T, xp=xp)
+        block = rows(plan.operands, H)
+        blocks = [d.a_h[i, block, :] for i in own]
+        transposed, dot = matrix.T, xp.dot
+        places = [_direct(plan, field) for field in range(len(reads))]
+        homes = {"direct": direct} | {f"d_result{i}": field[None, ...] for i, field in enumerate(d_result)}
+        answer = [
+            homes[place.array][place.plane, ...] if read else None
+            for place, read in zip(places, reads, strict=True)
+        ]
+
+        def begin(i: int) -> None:
+            for function, arguments in begins[i]:
+                function(*arguments)
+
+        def step(t: int, given: Any) -> tuple[Array, Sequence[Any]]:
+            for home, array in zip(d_result, given if plan.last else (given,), strict=True):
+                if array is not home:
+                    home[...] = array
+            for function, arguments in calls[t]:
+                function(*arguments)
+            dot(transposed, blocks[t], d_operand)
+            return d_operand, answer
+
+        return begin, step
+
+    def multiply(self, matrix: Array, x: Array, out: Array) -> None:
+        """Multiply in place; step by step, so that the numbers of a step do not depend on T."""
+        if x.shape[0] == 1:
+            self.xp.dot(matrix, x[0, ...], out[0, ...])
+        else:
+            self.xp.matmul(matrix, x, out)
+
+    def plus(self, d: Any, more: Array, out: Array) -> Array:
+        """Add in place."""
+        return self.xp.add(d, more, out)  # type: ignore[no-any-return]
+
+
+class Back(NamedTuple):
+    """The way back of a pair."""
+
+    partials: Program
+    chain: Program
+    slopes: int  # planes of partial derivatives that are not kept planes
+    reads: tuple[bool, ...]  # the fields of s_prev that get gradients of their own
+
+
+def refusal(cell: Cell, *, xp: Namespace) -> str | None:
+    """Return None where each pair of the cell can be traced, else what stands in the way."""
+    try:
+        for plan in plans(cell):
+            _forward(cell, plan, True, xp)
+            _backward(cell, plan, any(other.apart for other in plans(cell)), xp)
+    except NotPointwiseError as error:
+        return f"{type(error.__cause__).__name__}: {error.__cause__}"
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+@functools.cache
+def _forward(cell: Cell, plan: Plan, bias: bool, xp: Namespace) -> Program:
+    later = [g for g in plan.merged if g not in plan.gates]
+    results = len(cell.state._fields) if plan.last else 1
+    places = [
+        *[Place("a", g) for g in (*plan.gates, *later)],
+        *[Place("product", k) for k in range(len(plan.operands))],
+        *[Place(f"bias{k}", 0) for k in range(len(plan.apart) if bias else 0)],
+        *_given(cell, plan, "s_prev"),
+        *_kept(plan),
+        *[Place(f"out{k}", 0) for k in range(results)],
+    ]
+    return program(trace(kernels.forward_kernel(cell, plan, bias, xp=xp)), places)
+
+
+@functools.cache
+def _backward(cell: Cell, plan: Plan, separate: bool, xp: Namespace) -> Back:
+    reads, count = rehearse(cell, plan, xp=xp)
+    given = [*_kept(plan), *_given(cell, plan, "s_prev", "s")]
+    partials = trace(kernels.slopes_kernel(cell, plan, count, xp=xp))
+    slopes: list[Place] = []
+    planes = 0
+    for _, value in partials.stores:
+        kept = isinstance(value, int) and value < len(given)  # a partial derivative that is there already
+        slopes.append(given[value] if kept else Place("slopes", planes))  # type: ignore[index]
+        planes += not kept
+    merged = [g for g in plan.gates if g not in plan.apart] if separate else []
+    places = [
+        *[Place(f"d_result{k}", 0) for k in range(len(cell.state._fields) if plan.last else 1)],
+        *slopes,
+        *[Place("d_a", g) for g in plan.gates],
+        *[Place("d_a_h", g) for g in plan.apart],
+        *[Place("d_vectors", v) for v in plan.vectors],
+        *[Place("d_a_h", g) for g in merged],
+        *[_direct(plan, field) for field, own in enumerate(reads) if own],
+    ]
+    chain = trace(kernels.chain_kernel(cell, plan, count, reads, separate))
+    return Back(program(partials, [*given, *slopes]), program(chain, places), planes, reads)
+
+
+def _direct(plan: Plan, field: int) -> Place:
+    """Return where the gradient of a field goes that a pair reads itself."""
+    # h's has a place of its own, since the product's is added to it; the others stand where they were read
+    return Place(f"d_result{field}", 0) if plan.last and field else Place("direct", field)
+
+
+def _given(cell: Cell, plan: Plan, *states: str) -> list[Place]:
+    """Return the places of the pair's vectors and of the fields that it may read."""
+    count = len(cell.state._fields)
+    fields = range(1, count) if cell.projectable else range(count)
+    return [
+        *[Place(f"vector{k}", 0) for k in range(len(plan.vectors))],
+        *[Place(f"{state}{field}", 0) for state in states for field in fields],
+    ]
+
+
+def _kept(plan: Plan) -> list[Place]:
+    return [*[Place("a", g) for g in plan.kept], *[Place("extra", e) for e in plan.extra]]
+
+
+def _memory(memory: Memory, parts: Sequence[Any]) -> dict[str, Source]:
+    """Return the arrays of a run, of which each call sees a step or a part."""
+    return {
+        "a": Source(memory.gates, parts),
+        "extra": Source(memory.extra, parts),
+        **_fields("s_prev", memory.s_prev, parts),
+        **_fields("s", memory.s, parts),
+    }
+
+
+def _fields(name: str, arrays: Sequence[Array], parts: Sequence[Any] | None = None) -> dict[str, Source]:
+    """Return arrays (T, H, B) or (H, B) of one plane each."""
+    return {f"{name}{k}": Source(each[..., None, :, :], parts) for k, each in enumerate(arrays)}
+
+
+def _blocks(array: Array, H: int) -> list[Array]:
+    """Cut (n*H, B) into n planes."""
+    return [array[start : start + H, :] for start in range(0, array.shape[0], H)]
+
+
+def _bound(
+    own: Program,
+    sources: dict[str, Source],
+    like: Array,
+    steps: int,
+    parts: Sequence[Any] | None = None,
+    *,
+    xp: Namespace,
+) -> list[list[Any]]:
+    """Bind a program to its arrays, with memory for what lies between; `like` is (planes, H, B) or a part."""
+    for name, count, dtype in ((SCRATCH, own.scratch, like.dtype), (FLAGS, own.flags, xp.bool)):
+        planes = xp.empty((*like.shape[:-3], count, *like.shape[-2:]), dtype=dtype)
+        sources = {**sources, name: Source(planes, parts)}
+    return bind(own, sources, like, steps)

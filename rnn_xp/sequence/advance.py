@@ -1,0 +1,33 @@
+"""A run of one step that goes on from where it ended: what a stream repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnn_xp.sequence.params import input_weight
+from rnn_xp.sequence.run import Run
+from rnn_xp.typing import Array
+
+
+def advance(run: Run) -> Callable[[Array], Array]:
+    """Return read(x (B, D)) -> h (B, H or P), a view, which goes one step on from `run.last`.
+
+    The parameters must not change meanwhile.
+    """
+    weight = input_weight(run.params, run.stages, run.H, xp=run.xp)
+    place, x = run.x[0, :, : run.params.weight_ih.shape[1]], run.xp.permute_dims(run.x, (0, 2, 1))
+    a, multiply, steps, last = run.memory.a, run.engine.multiply, run.steps, run.last()
+    first = [field[0, ...] for field in run.memory.s_prev]
+    states = list(zip(first, last, strict=True))
+    h = last[0].T
+
+    def read(own: Array) -> Array:
+        place[...] = own
+        for before, after in states:
+            before[...] = after
+        multiply(weight, x, a)
+        for step in steps:
+            step(0)
+        return h
+
+    return read

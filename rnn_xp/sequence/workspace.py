@@ -1,0 +1,108 @@
+"""What a run works on: its memory, and the steps that are bound to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rnn_xp.cells import Cell
+from rnn_xp.engines import Forward, Memory, choose, stages
+from rnn_xp.sequence.params import Params
+from rnn_xp.typing import Array, Namespace
+
+
+class Workspace:
+    """One direction of one layer on sequences of one shape.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : Params
+    steps, batch : int
+    dtype, device
+        Those of the arrays to come.
+    reverse : bool
+        Whether it runs against time.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        params: Params,
+        steps: int,
+        batch: int,
+        *,
+        dtype: Any,
+        device: Any,
+        reverse: bool,
+        xp: Namespace,
+    ) -> None:
+        self.cell, self.params, self.reverse, self.xp = cell, params, reverse, xp
+        self.new = {"dtype": dtype, "device": device}
+        G, H = len(cell.gates), params.weight_ih.shape[0] // len(cell.gates)
+        self.T, self.B, self.H = steps, batch, H
+        biased = params.bias_ih is not None
+        self.x = xp.ones((steps, batch, params.weight_ih.shape[1] + biased), **self.new)  # 1 meets the bias
+        self.stages = stages(cell, params.weight_hh, params.bias_hh, params.vectors)
+        self.engine = engine = choose(cell, xp=xp).engine
+        gates = self.empty(steps, G, H, batch)
+        # the state before, between and after the steps; and the operands of every product after the first
+        sizes = (params.weight_hh.shape[1], *[H] * (len(cell.state._fields) - 1))
+        self.states = [self.empty(steps + 1, size, batch) for size in sizes]
+        projected = params.weight_hr is not None
+        self.operands = [self.empty(steps, H, batch) for _ in range(len(self.stages) - 1 + projected)]
+        before, after = ([field[own, ...] for field in self.states] for own in _around(steps, reverse))
+        self.memory = Memory(
+            xp.reshape(gates, (steps, G * H, batch)),
+            gates,
+            self.empty(steps, self.stages[-1].plan.extra.stop, H, batch),
+            cell.state(*before),
+            cell.state(*after),
+        )
+        self.slots = [cell.state(*[field[t, ...] for field in self.states]) for t in range(steps + 1)]
+        self.zeros = [xp.zeros_like(place) for place in self.slots[0]]
+        s_prev, s = (self.slots[own] for own in _around(steps, reverse))
+        outs: list[Any] = [(operand,) for operand in self.operands]
+        if projected:
+            outs[-1] = (*outs[-1], *self.memory.s[1:])
+        else:
+            outs.append(self.memory.s)
+        operands = [self.memory.s_prev.h, *self.operands]
+        self.steps = [
+            engine.forward_step(stage, self.memory, operand, out)
+            for stage, operand, out in zip(self.stages, operands, outs, strict=False)
+        ]
+        if params.weight_hr is not None:
+            self.steps.append(_projection(params.weight_hr, self.operands[-1], [state.h for state in s]))
+        self.hold = engine.hold(s_prev, s)
+        self.part = max(1, engine.part // max(1, H * batch))  # steps that are worked on together
+
+    def empty(self, *shape: int) -> Array:
+        """Return memory for arrays like those to come."""
+        return self.xp.empty(shape, **self.new)  # type: ignore[no-any-return]
+
+    def last(self) -> list[Array]:
+        """Return the state after the last step, (H or P, B) a field: views."""
+        return list(self.slots[0 if self.reverse else self.T])
+
+
+def cut(steps: slice, size: int, ascending: bool) -> list[slice]:
+    """Cut steps into parts, in the order of time or against it."""
+    starts = range(steps.start, steps.stop, size)
+    parts = [slice(start, min(start + size, steps.stop)) for start in starts]
+    return parts if ascending else parts[::-1]
+
+
+def _projection(weight_hr: Array, operand: Array, h: Sequence[Array]) -> Forward:
+    """Return step(t), which stores the projection of operand[t] in h[t]."""
+
+    def step(t: int) -> None:
+        h[t][...] = weight_hr @ operand[t, ...]
+
+    return step
+
+
+def _around(steps: int, reverse: bool) -> tuple[slice, slice]:
+    """Return the places of the states before and after the steps."""
+    earlier, later = slice(0, steps), slice(1, steps + 1)
+    return (later, earlier) if reverse else (earlier, later)

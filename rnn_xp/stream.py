@@ -1,0 +1,158 @@
+"""A model that follows a live feed: one step at a time, its state in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rnn_xp import checks, tree
+from rnn_xp.backend import namespace
+from rnn_xp.layers import Context, Dropout, Embedding, LastStep, Layer, Linear, Recurrent
+from rnn_xp.sequence import Run, advance
+from rnn_xp.typing import Array, Namespace, Tree
+
+
+class Stream:
+    """A model in the middle of its sequences; `Sequential.stream` makes it.
+
+    Examples
+    --------
+    >>> import rnn_xp as rx
+    >>> model, backend = rx.Sequential(rx.GRU(3, 16), rx.Linear(16, 2)), rx.get_backend("numpy")
+    >>> stream = model.stream(model.init(backend), batch_size=4)
+    >>> for _ in range(100):
+    ...     y = stream.step(backend.asarray([[0.1, 0.2, 0.3]] * 4))
+    >>> y.shape, stream.state[0].h.shape
+    ((4, 2), (1, 4, 16))
+    """
+
+    def __init__(self, model: Layer, params: Tree, batch_size: int) -> None:
+        batch = checks.integer("batch_size", batch_size)
+        model.check_params(params)
+        self._leaves = tree.leaves(params)
+        if not self._leaves:
+            msg = f"`model` must have parameters, which say where it is computed; got {model!r}."
+            raise ValueError(msg)
+        self._xp = xp = namespace(params=self._leaves)
+        self._model, self._params, self._batch = model, params, batch
+        like = self._leaves[0]
+        part = _part(model, params, batch, {"dtype": like.dtype, "device": like.device}, xp=xp)
+        self._run, self._state, self._restart = part
+        kind, size, _ = model.intake
+        self._shape = (batch, size) if kind == "steps" else (batch,)
+        # an x that these three know needs no closer look; tokens always do
+        self._kind, self._dtype = type(like) if kind == "steps" else None, like.dtype
+        self._restart(None)
+
+    def step(self, x: Array) -> Array:
+        """Read one step of every sequence, and return the outputs after it.
+
+        Parameters
+        ----------
+        x : array
+            (B, D), in the dtype of the parameters; tokens (B,) are integers, whose values are looked at.
+
+        Returns
+        -------
+        y : array (B, K)
+            What `forward` gives at this step of the whole sequences; the caller's own.
+        """
+        if type(x) is not self._kind or x.shape != self._shape or x.dtype != self._dtype:
+            x = self._checked(x)
+        return self._run(x)
+
+    @property
+    def state(self) -> Tree:
+        """The state after the last step, in the form that `forward` takes and returns; a copy."""
+        return self._state()
+
+    def reset(self, state: Tree | None = None) -> None:
+        """Begin anew, from zero or from a state in the form of `state`, which is copied."""
+        if state is not None:
+            namespace(params=self._leaves, state=tree.leaves(state))
+            self._model.check_state(self._params, state, self._batch, "state")
+        self._restart(state)
+
+    def _checked(self, x: Array) -> Array:
+        """Return x as a plain array if it is one step of the feed."""
+        namespace(params=self._leaves, x=x)
+        letters = ", ".join("BD"[: len(self._shape)])
+        checks.shape("x", x, letters, self._shape, "A stream reads one step: there is no axis of time.")
+        self._model.check(self._params, x[None, ...], xp=self._xp)
+        return self._xp.asarray(x)  # type: ignore[no-any-return]
+
+
+class _Part(NamedTuple):
+    """A layer at work: functions that share its memory."""
+
+    step: Callable[[Array], Array]  # (B, D) or (B,) to (B, K), which nothing writes to later
+    state: Callable[[], Tree]  # a copy
+    restart: Callable[[Tree | None], None]  # from a state; None is zero
+
+
+def _part(layer: Layer, params: Tree, batch: int, new: dict[str, Any], *, xp: Namespace) -> _Part:
+    """Put a layer to work."""
+    match layer:
+        case Recurrent(bidirectional=False, reverse=False):
+            return _recurrent(layer, params, batch, new, xp=xp)
+        case Linear() | Embedding():
+            context = Context(xp)
+            return _stateless(lambda x: layer.run(params, x, None, context)[0])
+        case Dropout() | LastStep(reverse_size=0):
+            return _stateless(lambda x: x)
+        case Layer(layers=(_, *_) as layers):
+            return _row([_part(*own, batch, new, xp=xp) for own in zip(layers, params, strict=True)])
+    must = "`model` must answer at each step from what it has read, to be streamed"
+    way_out = "Take LastStep and layers that run forward, or call `forward` on whole sequences."
+    msg = f"{must}; got {layer!r}, which needs whole sequences. {way_out}"
+    raise ValueError(msg)
+
+
+def _stateless(step: Callable[[Array], Array]) -> _Part:
+    """Return a part that remembers nothing."""
+    return _Part(step, lambda: (), lambda state: None)  # noqa: ARG005
+
+
+def _row(parts: Sequence[_Part]) -> _Part:
+    """Return parts in a row as one."""
+    steps = [part.step for part in parts]
+
+    def step(x: Array) -> Array:
+        for each in steps:
+            x = each(x)
+        return x
+
+    def restart(state: Tree | None) -> None:
+        for i, part in enumerate(parts):
+            part.restart(None if state is None else state[i])
+
+    return _Part(step, lambda: tuple(part.state() for part in parts), restart)
+
+
+def _recurrent(layer: Recurrent, params: Tree, batch: int, new: dict[str, Any], *, xp: Namespace) -> _Part:
+    """Return a stack of runs of one step, each of which goes on from its own last state."""
+    runs = [Run(layer.cell, p, 1, batch, **new, reverse=False, xp=xp) for p in params]
+    states = [run.last() for run in runs]
+    reads = [advance(run) for run in runs]
+    shape, empty = (batch, layer.output_size), xp.empty
+
+    def step(x: Array) -> Array:
+        for read in reads:
+            x = read(x)
+        y: Array = empty(shape, **new)
+        y[...] = x
+        return y
+
+    def state() -> Tree:
+        fields = [empty((len(runs), *field.shape[::-1]), **new) for field in states[0]]
+        for i, own in enumerate(states):
+            for field, part in zip(fields, own, strict=True):
+                field[i, ...] = part.T
+        return layer.cell.state(*fields)
+
+    def restart(state: Tree | None) -> None:
+        for i, own in enumerate(states):
+            for k, place in enumerate(own):
+                place[...] = 0.0 if state is None else state[k][i, ...].T
+
+    return _Part(step, state, restart)
