@@ -1,7 +1,8 @@
 # make train: set up .venv and run the main job.    make test: set up what tests need and run them.
 # make nvrtc: compile the kernels of the GPU for three architectures, without a GPU; two minutes.
+# make bench-cpu: measure the speed beside PyTorch, JAX and ONNX Runtime, and write the tables; half an hour.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
-.PHONY: train test test-aeon mutation nvrtc lint types wheel clean
+.PHONY: train test test-aeon bench-cpu mutation nvrtc lint types wheel clean
 
 PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
@@ -15,6 +16,10 @@ test: .venv/test
 
 test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon
+
+bench-cpu: .venv-bench/made .venv-aeon/test
+	.venv-bench/bin/python benchmarks/cpu.py --aeon-python .venv-aeon/bin/python --out benchmarks/results/cpu.json
+	.venv-bench/bin/python benchmarks/report.py
 
 mutation: .venv/test
 	.venv/bin/python tests/mutation/run.py
@@ -32,7 +37,7 @@ wheel:
 	PYTHON=$(PYTHON) .ci/check_wheel
 
 clean:
-	rm -rf .venv .venv-aeon .venv-nvrtc build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aeon .venv-bench .venv-nvrtc build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # An empty file in an environment says what is installed there.
 .venv/made:
@@ -54,6 +59,11 @@ clean:
 .venv-aeon/test: pyproject.toml
 	$(PYTHON) -m venv .venv-aeon
 	.venv-aeon/bin/python -m pip install $(PIP_FLAGS) --editable '.[aeon,test]'
+	touch $@
+
+.venv-bench/made: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install $(PIP_FLAGS) --editable '.[bench]'
 	touch $@
 
 .venv-nvrtc/made: pyproject.toml

@@ -1,7 +1,8 @@
 """Write the records' numbers into the README: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
 
-python benchmarks/report.py                              the README, and the picture of the GPU's record
+python benchmarks/report.py                              the README, and the pictures of cpu.json and gpu.json
 python benchmarks/report.py --gpu RECORD --out FOLDER    table.md and gpu.png of one GPU check
+python benchmarks/report.py --cpu RECORD --out FOLDER    table.md, cpu.png and cpu_scaling.png of one record
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))  # also where this file is loaded by its path
 
+from cpu_speed import plot as cpu_plot  # noqa: E402
+from cpu_speed import table as cpu_table  # noqa: E402
 from gpu import plot  # noqa: E402
 from gpu import table as gpu_table  # noqa: E402
 from gpu.damage import UNREADABLE, DamagedError, names_what_is_damaged, told  # noqa: E402
@@ -135,6 +138,11 @@ def gpu(record: dict[str, Any]) -> list[str]:
     return gpu_table.lines(record, sources_hash(), "benchmarks/results/gpu.png")
 
 
+def cpu(record: dict[str, Any]) -> list[str]:
+    """What a run beside the peers found on a CPU, and its pictures."""
+    return cpu_table.lines(record, "benchmarks/results/")
+
+
 def nvrtc(record: dict[str, Any]) -> list[str]:
     """Return what the compiler said of the GPU's kernels."""
     registers = {
@@ -189,7 +197,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "gpu": gpu,
 }
 
-ABSENT = {"gpu": gpu_table.ABSENT}
+ABSENT = {"cpu": cpu_table.ABSENT, "gpu": gpu_table.ABSENT}
 """What stands in the place of a table whose record need not be there."""
 
 
@@ -216,26 +224,32 @@ def filled(text: str, results: Path = RESULTS) -> str:
     return text
 
 
-def write_gpu(record_path: Path, folder: Path) -> int:
-    """Write table.md and gpu.png of a record into a folder; return the exit code."""
+def write_page(record_path: Path, folder: Path, kind: str) -> int:
+    """Write table.md and the pictures of a record into a folder; return the exit code."""
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
-        lines = gpu_table.lines(record, sources_hash(), "gpu.png")
+        if kind == "gpu":
+            lines = gpu_table.lines(record, sources_hash(), "gpu.png")
+        else:
+            lines = cpu_table.lines(record, "", everything=True) + source(record, "cpu")
         (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return draw_gpu(record, folder / "gpu.png")
+        return draw(record, folder, kind)
     except (OSError, *UNREADABLE) as error:
         print(f"{record_path}: {told(error)}", file=sys.stderr)
         return 1
 
 
-@names_what_is_damaged("timings")
-def draw_gpu(record: dict[str, Any], path: Path) -> int:
-    """Draw the picture of a record; return the exit code."""
-    if not gpu_table.measured(record):
+@names_what_is_damaged("timings, grid or scaling")
+def draw(record: dict[str, Any], folder: Path, kind: str) -> int:
+    """Draw the pictures of a record; return the exit code."""
+    if kind == "gpu" and not gpu_table.measured(record):
         print("no picture: the record holds no timings", file=sys.stderr)
         return 0
     try:
-        plot.draw(record, path)
+        if kind == "gpu":
+            plot.draw(record, folder / "gpu.png")
+        else:
+            cpu_plot.draw(record, folder)
     except ImportError as error:
         print(f"no picture: {error}. Install it: pip install matplotlib", file=sys.stderr)
         return 1
@@ -245,15 +259,18 @@ def draw_gpu(record: dict[str, Any], path: Path) -> int:
 def main(given: Sequence[str] | None = None) -> int:
     """Write the README's tables, or those of one record; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--gpu", type=Path, metavar="RECORD", help="a record of benchmarks/gpu_check.py")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where table.md and gpu.png of it go")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--cpu", type=Path, metavar="RECORD", help="a record of benchmarks/cpu.py")
+    one.add_argument("--gpu", type=Path, metavar="RECORD", help="a record of benchmarks/gpu_check.py")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where its table.md and pictures go")
     arguments = parser.parse_args(given)
-    if (arguments.gpu is None) != (arguments.out is None):
-        parser.error("--gpu and --out go together")
-    if arguments.gpu is not None:
+    record = arguments.cpu or arguments.gpu
+    if (record is None) != (arguments.out is None):
+        parser.error("--cpu or --gpu and --out go together")
+    if record is not None:
         if not arguments.out.is_dir():
             parser.error(f"--out must be a folder that is there; got {arguments.out}")
-        return write_gpu(arguments.gpu, arguments.out)
+        return write_page(record, arguments.out, "cpu" if arguments.cpu else "gpu")
     try:
         return write_readme(ROOT / "README.md", RESULTS)
     except (OSError, ValueError) as error:
@@ -262,13 +279,15 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def write_readme(readme: Path, results: Path) -> int:
-    """Write the README's tables, and the picture of the GPU's record; return the exit code."""
+    """Write the README's tables, and the pictures of two records; return the exit code."""
     text = filled(readme.read_text(encoding="utf-8"), results)
-    record, code = results / "gpu.json", 0
-    if record.is_file():
-        code = draw_gpu(json.loads(record.read_text(encoding="utf-8")), results / "gpu.png")
+    codes = [0]
+    for kind in {"cpu", "gpu"} & set(TABLES):
+        record = results / f"{kind}.json"
+        if record.is_file():
+            codes.append(draw(json.loads(record.read_text(encoding="utf-8")), results, kind))
     readme.write_text(text, encoding="utf-8")
-    return code
+    return max(codes)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_what_stands_in_a_kernel_gives_numpys_numbers(maker: str) -> None:
 def test_the_environment_chooses_and_explain_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     model = rx.Sequential(rx.LSTM(3, 4), rx.GRU(4, 5), rx.LastStep(), rx.Linear(5, 2))
     monkeypatch.delenv("RNN_XP_ENGINE", raising=False)
-    own = "numpy engine, since what is pointwise in a step becomes a few ufunc calls, which write in place"
+    own = "numpy engine, since what is pointwise in a step becomes ufunc calls that write in place"
     assert model.explain("numpy") == f"LSTM(3, 4): {own}\nGRU(4, 5): {own}"
     told = "RNN(3, 4): portable engine, since array_api_strict has no engine of its own"
     assert rx.RNN(3, 4).explain("array_api_strict") == told

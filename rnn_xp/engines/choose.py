@@ -69,7 +69,7 @@ def _cupy(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
 COMPILERS = {"numpy": _numpy, "cupy": _cupy}
 
 WHY = {
-    "numpy": "what is pointwise in a step becomes a few ufunc calls, which write in place",
+    "numpy": "what is pointwise in a step becomes ufunc calls that write in place",
     "cupy": "cupy.fuse makes one kernel of what is pointwise in a step, forward and back",
 }
 

@@ -57,33 +57,29 @@ def program(trace: Trace, places: Sequence[Place]) -> Program:
 
 def bind(program: Program, sources: Mapping[str, Source], like: Array, steps: int) -> list[list[Any]]:
     """Return, for each of the steps, its calls as (function, arguments) on the arrays themselves."""
-    fixed: dict[Any, Any] = {}
+    numbers: dict[tuple[Place | Constant, Any], int] = {}  # of the views, by place and planes
+    calls = []
+    for function, operands, out, planes, shared in program.calls:
+        spans = [1 if own else planes for own in shared] if planes > 1 else [0] * len(operands)
+        views = zip((*operands, out), (*spans, planes if planes > 1 else 0), strict=True)
+        calls.append((function, [numbers.setdefault(view, len(numbers)) for view in views]))
+    fixed: list[Any] = []
+    moving = []
+    for n, (place, span) in enumerate(numbers):
+        if isinstance(place, Constant):
+            fixed.append(np.asarray(place.value, dtype=like.dtype))
+            continue
+        array, parts = sources[place.array]
+        own = slice(place.plane, place.plane + span) if span else place.plane
+        fixed.append(array[own, ...] if parts is None else None)
+        if parts is not None:
+            moving.append((n, array, parts, own))
     result = []
     for i in range(steps):
-        moving: dict[Any, Any] = {}
-
-        def view(place: Place | Constant, planes: int) -> Array:
-            if isinstance(place, Constant):
-                seen, part = fixed, None
-            else:
-                array, parts = sources[place.array]
-                seen, part = (fixed, None) if parts is None else (moving, parts[i])  # noqa: B023
-            if (place, planes) not in seen:
-                if isinstance(place, Constant):
-                    seen[place, planes] = np.asarray(place.value, dtype=like.dtype)
-                else:
-                    own = place.plane if planes == 0 else slice(place.plane, place.plane + planes)
-                    key = (own,) if part is None else (part, own)
-                    seen[place, planes] = array[(*key, ...)]
-            return seen[place, planes]  # type: ignore[no-any-return]
-
-        bound = []
-        for function, operands, out, planes, shared in program.calls:
-            count = planes if planes > 1 else 0
-            counts = [1 if own else planes for own in shared] if count else [0] * len(operands)
-            given = [view(place, own) for place, own in zip(operands, counts, strict=True)]
-            bound.append((function, (*given, view(out, count))))
-        result.append(bound)
+        seen = fixed.copy()
+        for n, array, parts, own in moving:
+            seen[n] = array[parts[i], own, ...]
+        result.append([(function, tuple([seen[n] for n in chosen])) for function, chosen in calls])
     return result
 
 

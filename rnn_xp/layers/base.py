@@ -123,7 +123,7 @@ class Layer(ABC):
         --------
         >>> import rnn_xp as rx
         >>> print(rx.LSTM(3, 8).explain("numpy"))
-        LSTM(3, 8): numpy engine, since what is pointwise in a step becomes a few ufunc calls, which write in place
+        LSTM(3, 8): numpy engine, since what is pointwise in a step becomes ufunc calls that write in place
         """
         return "\n".join(self.engines(get_backend(backend).xp))
 

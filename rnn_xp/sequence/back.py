@@ -89,8 +89,8 @@ class Back:
         """Return the tile as (N, steps * B)."""
         own = self._tiles[name]
         if self.B == 1:
-            return own[:steps, :].T  # type: ignore[no-any-return]
-        return self.xp.reshape(own[:, :steps, :], (own.shape[0], steps * self.B))
+            return own[:steps, :].T
+        return self.xp.reshape(own[:, :steps, :], (own.shape[0], steps * self.B))  # type: ignore[no-any-return]
 
     def share(self, run: Workspace, tile: slice) -> tuple[Array | None, ...]:
         """Return what a tile adds to the gradients of (W_ih b_ih), W_hh, b_hh, W_hr and the vectors."""
