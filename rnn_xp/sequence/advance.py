@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnn_xp.sequence.params import input_weight
 from rnn_xp.sequence.run import Run
 from rnn_xp.typing import Array
 
@@ -14,10 +13,10 @@ def advance(run: Run) -> Callable[[Array], Array]:
 
     The parameters must not change meanwhile.
     """
-    weight = input_weight(run.params, run.stages, run.H, xp=run.xp)
-    place, x = run.x[0, :, : run.params.weight_ih.shape[1]], run.xp.permute_dims(run.x, (0, 2, 1))
-    a, multiply, steps, last = run.memory.a, run.engine.multiply, run.steps, run.last()
-    first = [field[0, ...] for field in run.memory.s_prev]
+    run.load_weight()
+    ((_, x, a),) = run.parts
+    place, weight, multiply, steps = run.place_x[0, ...].T, run.weight, run.engine.multiply, run.steps
+    first, last = [field[0, ...] for field in run.memory.s_prev], run.last()
     states = list(zip(first, last, strict=True))
     h = last[0].T
 

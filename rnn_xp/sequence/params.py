@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rnn_xp.engines import Stage, rows
 from rnn_xp.typing import Array, Namespace
 
 
@@ -34,16 +33,3 @@ def valid_steps(lengths: Sequence[int] | None, steps: int, like: Array, *, xp: N
     ends = xp.asarray(list(lengths), dtype=xp.int64, device=like.device)
     times = xp.arange(steps, dtype=xp.int64, device=like.device)
     return Valid(times[:, None] < ends[None, :], min(lengths))
-
-
-def input_weight(params: Params, stages: Sequence[Stage], H: int, *, xp: Namespace) -> Array:
-    """Return (W_ih b), what (x 1) meets; b has b_hh in it where the recurrent part does not come apart."""
-    W, bias = params.weight_ih, params.bias_ih
-    if bias is None:
-        return W
-    if params.bias_hh is not None:
-        bias = bias + params.bias_hh
-        for stage in stages:
-            apart = rows(stage.plan.apart, H)
-            bias[apart] = params.bias_ih[apart]  # type: ignore[index]
-    return xp.concat([W, bias[:, None]], axis=1)  # type: ignore[no-any-return]

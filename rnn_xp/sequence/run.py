@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from rnn_xp.sequence.back import Back, sums
-from rnn_xp.sequence.params import Params, Valid, input_weight
-from rnn_xp.sequence.workspace import Workspace, cut
+from rnn_xp.sequence.back import Back, Tile, sums
+from rnn_xp.sequence.params import Params, Valid
+from rnn_xp.sequence.workspace import Workspace
 from rnn_xp.typing import Array
 
 
@@ -29,19 +30,18 @@ class Run(Workspace):
         h : array (T, H or P, B)
             The output of every step, a view of this run's memory.
         """
-        xp = self.xp
-        self.x[:, :, : x.shape[1]] = xp.permute_dims(x, (0, 2, 1))
-        weight = input_weight(self.params, self.stages, self.H, xp=xp)
-        x, a, multiply = xp.permute_dims(self.x, (0, 2, 1)), self.memory.a, self.engine.multiply
+        self.place_x[...] = x
+        self.load_weight()
         first = self.slots[self.T if self.reverse else 0]
         for place, value in zip(first, self.zeros if s_0 is None else s_0, strict=True):
             place[...] = value
 
         full = self.T if valid is None else valid.full
         steps = self.steps
-        for part in cut(slice(0, self.T), self.part, not self.reverse):
-            multiply(weight, x[part, ...], a[part, ...])
-            for t in range(part.start, part.stop)[:: -1 if self.reverse else 1]:
+        multiply, weight = self.engine.multiply, self.weight
+        for own, x_part, a in self.parts:
+            multiply(weight, x_part, a)
+            for t in own:
                 for step in steps:
                     step(t)
                 if t >= full:
@@ -74,12 +74,12 @@ class Run(Workspace):
         last, before, plus, home = own.last, own.before, engine.plus, own.home
         d_x = self.empty(self.T, self.params.weight_ih.shape[1], self.B) if need_d_x else None
         total: Any = None
-        number = 0
-        for tile, parts in own.tiles:
-            for part in parts:
+        number = itertools.count()
+        for tile in own.tiles:
+            for part, moves in tile.parts:
+                i = next(number)
                 for begin in own.begin:
-                    begin(number)
-                number += 1
+                    begin(i)
                 steps = range(part.start, part.stop)
                 for t in steps if self.reverse else steps[::-1]:
                     if d_h is not None:
@@ -99,9 +99,16 @@ class Run(Workspace):
                     d_s[0] = d_result if d_s[0] is None else plus(d_s[0], d_result, home)
                     for k in others:
                         d_s[k] = self.zeros[k] if d_s[k] is None else d_s[k]
-                own.gather(tile, part)
+                for place, source in moves:
+                    place[...] = source
             if d_x is not None:
-                d_x[tile, ...] = own.input_gradient(self.params.weight_ih, tile)
+                d_x[tile.steps, ...] = self._input_gradient(tile)
             share = own.share(self, tile)
             total = share if total is None else sums(total, share)
         return own.gradients(self.params, total), d_x, [engine.value(d) for d in d_s]
+
+    def _input_gradient(self, tile: Tile) -> Array:
+        """Return d_x of the steps of a tile, (n, D, B)."""
+        D, steps = self.params.weight_ih.shape[1], tile.steps.stop - tile.steps.start
+        d_x = self.xp.reshape(self.params.weight_ih.T @ tile.columns["a"], (D, steps, self.B))
+        return self.xp.permute_dims(d_x, (1, 0, 2))  # type: ignore[no-any-return]

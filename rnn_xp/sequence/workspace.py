@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_xp.cells import Cell
-from rnn_xp.engines import Forward, Memory, choose, stages
+from rnn_xp.engines import Forward, Memory, choose, rows, stages
 from rnn_xp.sequence.params import Params
 from rnn_xp.typing import Array, Namespace
 
@@ -41,8 +41,6 @@ class Workspace:
         self.new = {"dtype": dtype, "device": device}
         G, H = len(cell.gates), params.weight_ih.shape[0] // len(cell.gates)
         self.T, self.B, self.H = steps, batch, H
-        biased = params.bias_ih is not None
-        self.x = xp.ones((steps, batch, params.weight_ih.shape[1] + biased), **self.new)  # 1 meets the bias
         self.stages = stages(cell, params.weight_hh, params.bias_hh, params.vectors)
         self.engine = engine = choose(cell, xp=xp).engine
         gates = self.empty(steps, G, H, batch)
@@ -75,7 +73,32 @@ class Workspace:
         if params.weight_hr is not None:
             self.steps.append(_projection(params.weight_hr, self.operands[-1], [state.h for state in s]))
         self.hold = engine.hold(s_prev, s)
-        self.part = max(1, engine.part // max(1, H * batch))  # steps that are worked on together
+
+        # (x 1) meets (W_ih b), in parts that stay in the cache until their steps have read them
+        rows_ih, D = params.weight_ih.shape
+        biased = params.bias_ih is not None
+        self.x = xp.ones((steps, batch, D + biased), **self.new)
+        self.weight = self.empty(rows_ih, D + 1) if biased else params.weight_ih
+        merged = [rows(stage.plan.merged, H) for stage in self.stages]
+        self._merged = [(own, self.weight[own, -1]) for own in merged]
+        x = xp.permute_dims(self.x, (0, 2, 1))
+        self.place_x = x[:, :D, :]
+        self.part = max(1, engine.part // max(1, H * batch))
+        self.parts = [
+            (range(part.start, part.stop)[:: -1 if reverse else 1], x[part, ...], self.memory.a[part, ...])
+            for part in cut(slice(0, steps), self.part, not reverse)
+        ]
+
+    def load_weight(self) -> None:
+        """Copy W_ih and b_ih into the weight, and b_hh where the recurrent part does not come apart."""
+        params = self.params
+        if params.bias_ih is None:
+            return
+        self.weight[:, :-1] = params.weight_ih
+        self.weight[:, -1] = params.bias_ih
+        if params.bias_hh is not None:
+            for own, place in self._merged:
+                place += params.bias_hh[own]
 
     def empty(self, *shape: int) -> Array:
         """Return memory for arrays like those to come."""
