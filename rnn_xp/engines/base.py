@@ -12,8 +12,11 @@ from rnn_xp.typing import Array
 Forward: TypeAlias = Callable[[int], None]
 """step(t): run a pair at step t, and store what it keeps and what it gives."""
 
-Backward: TypeAlias = Callable[[int, Any], tuple[Any, Sequence[Any]]]
-"""step(t, d_result): store the gradients of a; return those of the operand and of the fields of s_prev."""
+Backward: TypeAlias = Callable[[int, Sequence[Any]], tuple[Any, Sequence[Any]]]
+"""step(t, d_result): store the gradients of a; return those of the operand and of the fields of s_prev.
+
+`d_result` has one for every field of the new state; for a pair that another follows, the operand's.
+"""
 
 
 class Plan(NamedTuple):

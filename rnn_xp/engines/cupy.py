@@ -130,8 +130,8 @@ class Cupy:
         def begin(i: int) -> None:
             """Compute nothing ahead."""
 
-        def step(t: int, d_result: Any) -> tuple[Any, Sequence[Any]]:
-            sums = [terms(each) for each in (d_result if plan.last else (d_result,))]
+        def step(t: int, d_result: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+            sums = [terms(each) for each in d_result]
             counts = tuple(map(len, sums))
             if counts not in made:
                 made[counts] = _backward(self.cell, plan, counts, reads, separate, self.xp).run

@@ -85,21 +85,20 @@ class Numpy(Portable):
         block = rows(plan.operands, H)
         blocks = [d.a_h[i, block, :] for i in own]
         transposed, dot = matrix.T, xp.dot
-        places = [_direct(plan, field) for field in range(len(reads))]
-        homes = {"direct": direct} | {f"d_result{i}": field[None, ...] for i, field in enumerate(d_result)}
+        homes = list(enumerate(d_result))
         answer = [
-            homes[place.array][place.plane, ...] if read else None
-            for place, read in zip(places, reads, strict=True)
+            None if not read else d_result[k] if _in_place(plan, k) else direct[k, ...]
+            for k, read in enumerate(reads)
         ]
 
         def begin(i: int) -> None:
             for function, arguments in begins[i]:
                 function(*arguments)
 
-        def step(t: int, given: Any) -> tuple[Array, Sequence[Any]]:
-            for home, array in zip(d_result, given if plan.last else (given,), strict=True):
-                if array is not home:
-                    home[...] = array
+        def step(t: int, given: Sequence[Any]) -> tuple[Array, Sequence[Any]]:
+            for k, home in homes:
+                if given[k] is not home:
+                    home[...] = given[k]
             for function, arguments in calls[t]:
                 function(*arguments)
             dot(transposed, blocks[t], d_operand)
@@ -175,16 +174,19 @@ def _backward(cell: Cell, plan: Plan, separate: bool, xp: Namespace) -> Back:
         *[Place("d_a_h", g) for g in plan.apart],
         *[Place("d_vectors", v) for v in plan.vectors],
         *[Place("d_a_h", g) for g in merged],
-        *[_direct(plan, field) for field, own in enumerate(reads) if own],
+        *[
+            Place(f"d_result{k}", 0) if _in_place(plan, k) else Place("direct", k)
+            for k, read in enumerate(reads)
+            if read
+        ],
     ]
     chain = trace(kernels.chain_kernel(cell, plan, count, reads, separate))
     return Back(program(partials, [*given, *slopes]), program(chain, places), planes, reads)
 
 
-def _direct(plan: Plan, field: int) -> Place:
-    """Return where the gradient of a field goes that a pair reads itself."""
-    # h's has a place of its own, since the product's is added to it; the others stand where they were read
-    return Place(f"d_result{field}", 0) if plan.last and field else Place("direct", field)
+def _in_place(plan: Plan, field: int) -> bool:
+    """Say whether the gradient of a field of s_prev replaces that of s; h's does not: a product joins it."""
+    return plan.last and field > 0
 
 
 def _given(cell: Cell, plan: Plan, *states: str) -> list[Place]:

@@ -135,16 +135,16 @@ class Portable:
                 contract.check_slopes(whole, (len(steps), H, B))
             slopes = list(zip(*[[plane[i, ...] for i in steps] for plane in whole], strict=True))
 
-        backward = pair.backward
+        backward, state = pair.backward, type(memory.s)
 
-        def step(t: int, d_result: Any) -> tuple[Array, Sequence[Any]]:
+        def step(t: int, d_result: Sequence[Any]) -> tuple[Array, Sequence[Any]]:
             nonlocal checked
-            answer = backward(d_result, slopes[t - start])
+            i = t - start
+            answer = backward(state(*d_result) if plan.last else d_result[0], slopes[i])
             if not checked:
                 contract.check_gradients(plan, len(memory.s), (H, B), answer)
                 checked = True
             d_planes, d_direct = answer
-            i = t - start
             block, own = views[i]
             for k in count:
                 own[k][...] = d_planes[k]

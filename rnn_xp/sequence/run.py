@@ -62,7 +62,7 @@ class Run(Workspace):
         d_x : array (T, D, B) or None
         d_s_0 : list of arrays, (H or P, B) a field, perhaps of this run's memory
         """
-        state, engine = self.cell.state, self.engine
+        engine = self.engine
         if self._back is None:
             self._back = Back(self)
         own = self._back
@@ -70,7 +70,6 @@ class Run(Workspace):
         full = self.T if valid is None else valid.full
         d_s: list[Any] = list(d_s_T)
         others = range(1, len(d_s))
-        new_state: Any = tuple.__new__  # a NamedTuple, at half the price of calling its class
         last, before, plus, home = own.last, own.before, engine.plus, own.home
         d_x = self.empty(self.T, self.params.weight_ih.shape[1], self.B) if need_d_x else None
         total: Any = None
@@ -91,10 +90,10 @@ class Run(Workspace):
                         d_h_t = own.projected[t - part.start, ...]
                         d_h_t[...] = engine.value(d_s[0])
                         d_s[0] = projection @ d_h_t
-                    d_result, direct = last(t, new_state(state, d_s))
+                    d_result, direct = last(t, d_s)
                     d_s = list(direct) if d_past is None else sums(d_past, direct)
                     for step in before:
-                        d_result, direct = step(t, d_result)
+                        d_result, direct = step(t, (d_result,))
                         d_s = sums(d_s, direct)
                     d_s[0] = d_result if d_s[0] is None else plus(d_s[0], d_result, home)
                     for k in others:
