@@ -191,6 +191,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "certificate": certificate,
     "properties": properties,
     "mutation": mutation,
+    "cpu": cpu,
     "tutorial": tutorial,
     "import_cost": import_cost,
     "nvrtc": nvrtc,

@@ -46,6 +46,7 @@ OPTIONAL = {
     "keras": {"interop"},
     "onnxruntime": {"interop"},
     "aeon": {"data"},
+    "threadpoolctl": {"verify"},
     "gmpy2": {"verify"},
     "mpmath": {"verify"},
 }

@@ -2,6 +2,8 @@
 
 import json
 import platform
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -68,6 +70,27 @@ def test_how_wrong_it_is(capsys, monkeypatch):
     monkeypatch.setattr(rx.Recurrent, "backward", wrong)
     errors = [check["relative_error"] for check in report(capsys)[1]["gradients"]]
     assert errors == pytest.approx([1e-6] * 4, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("pools", "told"),
+    [
+        (
+            [
+                {"user_api": "openmp", "num_threads": 8},
+                {"user_api": "blas", "num_threads": 2, "architecture": "SkylakeX"},
+            ],
+            "2 (SkylakeX)",
+        ),
+        ([{"user_api": "blas", "num_threads": 4, "internal_api": "mkl"}], "4 (mkl)"),
+        ([], "unknown: threadpoolctl finds no BLAS that it knows"),
+        (None, "unknown: threadpoolctl is not installed"),
+    ],
+)
+def test_threads_of_the_blas(pools, told, capsys, monkeypatch):
+    there = None if pools is None else types.SimpleNamespace(threadpool_info=lambda: pools)
+    monkeypatch.setitem(sys.modules, "threadpoolctl", there)
+    assert report(capsys)[1]["system"]["blas threads"] == told
 
 
 def test_in_words(capsys):

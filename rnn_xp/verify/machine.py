@@ -31,11 +31,23 @@ def system() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas['name']} {blas['version']}",
+        "blas threads": _blas_threads(),
         "array-api-compat": installed("array-api-compat") or "not installed",
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         **{name: os.environ.get(name, "not set") for name in THREADS},
     }
+
+
+def _blas_threads() -> str:
+    """Return how many threads the BLAS runs, and whose kernels; both decide how fast products are."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown: threadpoolctl is not installed"
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    told = [f"{pool['num_threads']} ({pool.get('architecture') or pool['internal_api']})" for pool in pools]
+    return ", ".join(told) or "unknown: threadpoolctl finds no BLAS that it knows"
 
 
 def versions() -> dict[str, str]:
