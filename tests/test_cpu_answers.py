@@ -212,7 +212,7 @@ def test_the_formula_of_the_memory(cell):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak == pytest.approx(memory.formula(**spec), rel=0.2)
+    assert peak == pytest.approx(memory.formula(**spec), rel=0.05)
 
 
 def test_lines_are_fitted():

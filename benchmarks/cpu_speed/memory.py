@@ -17,22 +17,30 @@ from cpu_speed.sizes import GATES, Shape
 PLANES = {"RNN": 1 + 1, "GRU": 3 + 1 + 1, "LSTM": 4 + 1 + 2}
 """Planes (H, B) a step that a run keeps: the gates, what the cell keeps besides, and its states."""
 
-TILE = 1024
-"""Columns, steps times batch, of one product of the weights' gradients."""
+BACK = {"RNN": 1 + 1, "GRU": 6 + 4, "LSTM": 4 + 6}
+"""Planes a step of a part: the gradients of the gates, the partial derivatives and what lies between."""
+
+VIEWS = {"RNN": 1700, "GRU": 5100, "LSTM": 5400}
+"""Bytes of Python objects a step: the views that its calls write to."""
+
+TILE, PART = 1024, 16384
+"""Columns, steps times batch, of one product of the weights' gradients; elements of a plane of a part."""
 
 
 def formula(cell: str, T: int, B: int, D: int, H: int, itemsize: int = 4) -> int:
     """Return the bytes that a training step of one layer needs beside weights, x and d_y.
 
     For every step and sequence: x in the engine's order, with a 1 for the bias; the planes; and y, in the
-    caller's order. Back in time, for one tile: the gradients of the gates, twice where a gate stands apart
-    (in a GRU), and h. At the end the weights' gradients, one tile's beside the sum so far.
+    caller's order. Back in time, for one part, what its steps write; for one tile the gradients of the gates,
+    twice where a gate stands apart (in a GRU), and h. Once, W_ih beside the bias; at the end the weights'
+    gradients: one tile's, the sum so far and the sum of the two.
     """
     G, sets = GATES[cell], 2 if cell == "GRU" else 1
-    forward = T * B * (D + 1 + (PLANES[cell] + 1) * H)
-    back = min(T, max(1, TILE // B)) * B * (sets * G * H + H)
-    gradients = 2 * G * H * (D + 1 + H)
-    return itemsize * (forward + back + gradients)
+    tile = min(T, max(1, TILE // B))
+    forward = T * B * (D + 1 + (PLANES[cell] + 1) * H) + G * H * (D + 1)
+    back = min(tile, max(1, PART // (H * B))) * BACK[cell] * H * B + tile * B * (sets * G * H + H)
+    gradients = (3 if tile < T else 1) * G * H * (D + 1 + H)
+    return itemsize * (forward + back + gradients) + T * VIEWS[cell]
 
 
 def run(session: Session, results: dict[str, Any]) -> None:
