@@ -756,6 +756,7 @@ FORM = "the last pair's forward must return a state, of 1 fields; got "
         ("forward", lambda usual: (usual[0], (usual[1][0], 1.0)), "forward must keep planes (H, B) = ("),
         ("partials", lambda usual: usual[0], "a pair's partials must return a tuple of planes; got ndarray."),
         ("partials", lambda usual: (0.5, *usual[1:]), "a pair's partials must return planes ("),
+        ("partials", lambda usual: (usual[0] > 0.0, *usual[1:]), "must return numbers; got a condition"),
         (
             "partials",
             lambda usual: (usual[0][..., :1, :], *usual[1:]),

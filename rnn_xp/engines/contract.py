@@ -35,6 +35,10 @@ def check_slopes(planes: Any, shape: tuple[int, ...]) -> None:
         msg = f"a pair's partials must return a tuple of planes; got {_told(planes)}."
         raise ValueError(msg)
     _planes("partials", "return", planes, shape)
+    for plane in planes:
+        if "bool" in str(plane.dtype):
+            msg = "a pair's partials must return numbers; got a condition: convert it with xp.astype."
+            raise ValueError(msg)
 
 
 def check_gradients(plan: Plan, fields: int, shape: tuple[int, ...], answer: Any) -> None:

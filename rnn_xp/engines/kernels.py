@@ -85,10 +85,7 @@ def backward_kernel(
         sums = _sums(terms, given["terms"])
         s_prev, s = _state(cell, given["s_prev"]), _state(cell, given["s"])
         slopes = pair.partials([*given["kept"], *given["vectors"]], s_prev, s, xp=xp)
-        d_a, direct = pair.backward(cell.state(*sums) if plan.last else sums[0], slopes)
-        _write(given["d_a"], d_a)
-        _write(given["copy"], d_a[: sizes["copy"]])
-        _write(given["d_s_prev"], [d for d, own in zip(direct, reads, strict=True) if own])
+        _write_back(given, reads, *pair.backward(cell.state(*sums) if plan.last else sums[0], slopes))
 
     return Kernel(run, sum(sizes.values()))
 
@@ -124,10 +121,7 @@ def chain_kernel(cell: Cell, plan: Plan, count: int, reads: Sequence[bool], sepa
     def run(*planes: Any) -> None:
         given = _groups(sizes, planes)
         d_result = cell.state(*given["d_result"]) if plan.last else given["d_result"][0]
-        d_a, direct = plan.pair.backward(d_result, tuple(given["slopes"]))
-        _write(given["d_a"], d_a)
-        _write(given["copy"], d_a[: sizes["copy"]])
-        _write(given["d_s_prev"], [d for d, own in zip(direct, reads, strict=True) if own])
+        _write_back(given, reads, *plan.pair.backward(d_result, tuple(given["slopes"])))
 
     return Kernel(run, sum(sizes.values()))
 
@@ -181,3 +175,12 @@ def _write(places: Sequence[Any], values: Sequence[Any]) -> None:
     """Store every value in its place."""
     for place, value in zip(places, values, strict=True):
         place[...] = value
+
+
+def _write_back(
+    given: Mapping[str, list[Any]], reads: Sequence[bool], d_a: Sequence[Any], d_s_prev: Sequence[Any]
+) -> None:
+    """Store what a pair's backward gave."""
+    _write(given["d_a"], d_a)
+    _write(given["copy"], d_a[: len(given["copy"])])
+    _write(given["d_s_prev"], [d for d, own in zip(d_s_prev, reads, strict=True) if own])

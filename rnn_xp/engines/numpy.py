@@ -13,7 +13,7 @@ from rnn_xp.engines.fuse import NotPointwiseError
 from rnn_xp.engines.portable import Portable
 from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, program
 from rnn_xp.engines.rehearsal import rehearse
-from rnn_xp.engines.trace import trace
+from rnn_xp.engines.trace import Trace, trace
 from rnn_xp.typing import Array, Namespace
 
 
@@ -135,7 +135,7 @@ def refusal(cell: Cell, *, xp: Namespace) -> str | None:
             _backward(cell, plan, any(other.apart for other in plans(cell)), xp)
     except NotPointwiseError as error:
         return f"{type(error.__cause__).__name__}: {error.__cause__}"
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a cell may raise
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -152,14 +152,15 @@ def _forward(cell: Cell, plan: Plan, bias: bool, xp: Namespace) -> Program:
         *_kept(plan),
         *[Place(f"out{k}", 0) for k in range(results)],
     ]
-    return program(trace(kernels.forward_kernel(cell, plan, bias, xp=xp)), places)
+    writes = len(later) + len(plan.pair.keeps) + results
+    return program(_traced(kernels.forward_kernel(cell, plan, bias, xp=xp), writes), places)
 
 
 @functools.cache
 def _backward(cell: Cell, plan: Plan, separate: bool, xp: Namespace) -> Back:
     reads, count = rehearse(cell, plan, xp=xp)
     given = [*_kept(plan), *_given(cell, plan, "s_prev", "s")]
-    partials = trace(kernels.slopes_kernel(cell, plan, count, xp=xp))
+    partials = _traced(kernels.slopes_kernel(cell, plan, count, xp=xp), count)
     slopes: list[Place] = []
     planes = 0
     for _, value in partials.stores:
@@ -180,8 +181,17 @@ def _backward(cell: Cell, plan: Plan, separate: bool, xp: Namespace) -> Back:
             if read
         ],
     ]
-    chain = trace(kernels.chain_kernel(cell, plan, count, reads, separate))
+    writes = len(plan.gates) + len(plan.apart) + len(plan.vectors) + len(merged) + sum(reads)
+    chain = _traced(kernels.chain_kernel(cell, plan, count, reads, separate), writes)
     return Back(program(partials, [*given, *slopes]), program(chain, places), planes, reads)
+
+
+def _traced(kernel: kernels.Kernel, writes: int) -> Trace:
+    """Trace a kernel that writes so many planes, and see that the cell's functions write none besides."""
+    result = trace(kernel)
+    if len(result.stores) != writes:
+        raise NotPointwiseError from TypeError("a function writes to a plane that it is given")
+    return result
 
 
 def _in_place(plan: Plan, field: int) -> bool:

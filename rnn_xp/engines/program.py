@@ -67,7 +67,8 @@ def bind(program: Program, sources: Mapping[str, Source], like: Array, steps: in
     moving = []
     for n, (place, span) in enumerate(numbers):
         if isinstance(place, Constant):
-            fixed.append(np.asarray(place.value, dtype=like.dtype))
+            dtype = np.bool_ if isinstance(place.value, bool) else like.dtype
+            fixed.append(np.asarray(place.value, dtype=dtype))
             continue
         array, parts = sources[place.array]
         own = slice(place.plane, place.plane + span) if span else place.plane
@@ -136,7 +137,7 @@ def _alive(trace: Trace, places: Sequence[Place]) -> tuple[list[Operation], list
     for target, value in trace.stores:
         if isinstance(value, int) and value < first and places[value] == places[target]:
             continue
-        if isinstance(value, Constant) or value < first or value in seen:
+        if isinstance(value, Constant) or value < first or value in seen or operations[value - first].flag:
             operations.append(Operation(store, (value,), False))
             value = first + len(operations) - 1
         seen.add(value)

@@ -30,7 +30,8 @@ def rehearse(cell: Cell, plan: Plan, *, xp: Namespace) -> Rehearsal:
     read, vectors = numbers(len(plan.gates) + len(plan.apart), 3), numbers(len(plan.vectors), 1)
     answer = pair.forward([*read, *vectors], state, xp=xp)
     contract.check_result(plan, len(state), read[: len(plan.gates)], answer)
-    slopes = pair.partials([*answer[1], *vectors], state, state, xp=xp)
+    kept = [xp.astype(plane, xp.float32) for plane in answer[1]]  # as a run keeps them, conditions too
+    slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
     contract.check_slopes(slopes, (2, 3))
     answer = pair.backward(state if plan.last else state[0], slopes)
     contract.check_gradients(plan, len(state), (2, 3), answer)

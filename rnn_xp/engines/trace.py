@@ -15,7 +15,8 @@ from rnn_xp.engines.kernels import Kernel
 class Constant(NamedTuple):
     """A number."""
 
-    value: float
+    value: float | bool
+    form: str  # as it is written, which tells -0.0 from 0.0, and True from 1.0
 
 
 Value: TypeAlias = int | Constant
@@ -33,13 +34,14 @@ class Operation(NamedTuple):
 class Trace(NamedTuple):
     """What a function of planes does."""
 
+    dtype: Any  # of the planes
     arguments: int
     operations: list[Operation]
     stores: list[tuple[int, Value]]  # into which argument, and what
 
     def add(self, function: Callable[..., Any], operands: tuple[Value, ...], sample: Any) -> Plane:
         """Write an operation down; `sample` is what it makes of samples."""
-        if sample.dtype not in (np.float32, np.bool_):
+        if sample.dtype not in (self.dtype, np.bool_):
             msg = f"{function.__name__} gives {sample.dtype}"
             raise TypeError(msg)
         self.operations.append(Operation(function, operands, sample.dtype == np.bool_))
@@ -54,7 +56,7 @@ class Plane(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> Any:
-        """That of its sample: float32 stands for the dtype of the run."""
+        """That of its sample."""
         return self.sample.dtype
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -64,6 +66,9 @@ class Plane(NDArrayOperatorsMixin):
         self.trace.stores.append((self.value, _value(value)))  # type: ignore[arg-type]
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Plane:
+        if ufunc is np.power:
+            msg = "power has other ways for some exponents, which depend on NumPy's release: write x * x"
+            raise TypeError(msg)
         if method != "__call__" or options or ufunc.nout != 1 or ufunc.signature:
             msg = f"{ufunc.__name__} is called in a way that is not pointwise"
             raise TypeError(msg)
@@ -75,9 +80,13 @@ class Plane(NDArrayOperatorsMixin):
             return self.trace.add(select, tuple(map(_value, arguments)), np.where(*map(_sample, arguments)))
         if getattr(function, "__name__", "") == "astype":
             return self.astype(*arguments[1:])
-        if function in FILLED:  # the number itself, which no dtype has rounded yet
-            value = FILLED[function] if len(arguments) == 1 else arguments[1]
-            return Plane(self.trace, _value(value), function(self.sample, *arguments[1:]))
+        if function in FILLED and len(arguments) == 1 + (function is np.full_like):
+            filled = function(self.sample, *arguments[1:], **options)
+            if filled.dtype in (self.trace.dtype, np.bool_):
+                number = bool if filled.dtype == np.bool_ else float
+                # the number itself, which no dtype has rounded yet
+                value = _value(number(FILLED[function] if len(arguments) == 1 else arguments[1]))
+                return Plane(self.trace, value, filled)
         msg = f"{function.__name__} is not pointwise"
         raise TypeError(msg)
 
@@ -91,9 +100,17 @@ class Plane(NDArrayOperatorsMixin):
 
 
 def trace(kernel: Kernel) -> Trace:
-    """Run the function on planes without numbers."""
-    result = Trace(kernel.planes, [], [])
-    sample = np.full((1,), 0.5, np.float32)
+    """Run the function on planes without numbers, of both dtypes; one and the same must come of it."""
+    single, double = (_traced(kernel, np.dtype(dtype)) for dtype in (np.float32, np.float64))
+    if single[1:] != double[1:]:
+        raise NotPointwiseError from TypeError("the dtype decides what is computed")
+    return single
+
+
+def _traced(kernel: Kernel, dtype: Any) -> Trace:
+    """Run it on planes of this dtype."""
+    result = Trace(dtype, kernel.planes, [], [])
+    sample = np.full((1,), 0.5, dtype)
     try:
         with np.errstate(all="ignore"):
             kernel.run(*[Plane(result, i, sample) for i in range(kernel.planes)])
@@ -102,7 +119,7 @@ def trace(kernel: Kernel) -> Trace:
     return result
 
 
-FILLED = {np.zeros_like: 0.0, np.ones_like: 1.0, np.full_like: None}
+FILLED: dict[Any, Any] = {np.zeros_like: 0.0, np.ones_like: 1.0, np.full_like: None}
 
 
 def maximum(x: Any, y: Any, out: Any) -> None:
@@ -115,7 +132,12 @@ def minimum(x: Any, y: Any, out: Any) -> None:
     np.minimum(x, y, out=out)
 
 
-BY_NAME = {np.maximum: maximum, np.minimum: minimum}
+def negative(x: Any, out: Any) -> None:
+    """Store -x; numpy.negative itself errs on some strides, as planes of one number have them."""
+    np.multiply(x, -1.0, out)
+
+
+BY_NAME = {np.maximum: maximum, np.minimum: minimum, np.negative: negative}
 
 
 def store(x: Any, out: Any) -> None:
@@ -133,7 +155,8 @@ def _value(operand: Any) -> Value:
     if isinstance(operand, Plane):
         return operand.value
     if isinstance(operand, bool | int | float | np.generic):
-        return Constant(float(operand))
+        value = bool(operand) if isinstance(operand, bool | np.bool_) else float(operand)
+        return Constant(value, repr(value))
     msg = f"a plane meets {type(operand).__name__}"
     raise TypeError(msg)
 
