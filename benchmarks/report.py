@@ -140,7 +140,12 @@ def gpu(record: dict[str, Any]) -> list[str]:
 
 def cpu(record: dict[str, Any]) -> list[str]:
     """What a run beside the peers found on a CPU, and its pictures."""
-    return cpu_table.lines(record, "benchmarks/results/")
+    return cpu_table.summary(record, "benchmarks/results/")
+
+
+def cpu_page(record: dict[str, Any]) -> str:
+    """Return the page that holds all of it."""
+    return "\n".join(["# Speed on a CPU", "", *cpu_table.page(record), *source(record, "cpu"), ""])
 
 
 def nvrtc(record: dict[str, Any]) -> list[str]:
@@ -230,10 +235,10 @@ def write_page(record_path: Path, folder: Path, kind: str) -> int:
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         if kind == "gpu":
-            lines = gpu_table.lines(record, sources_hash(), "gpu.png")
+            text = "\n".join(gpu_table.lines(record, sources_hash(), "gpu.png")) + "\n"
         else:
-            lines = cpu_table.lines(record, "", everything=True) + source(record, "cpu")
-        (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            text = cpu_page(record)
+        (folder / "table.md").write_text(text, encoding="utf-8")
         return draw(record, folder, kind)
     except (OSError, *UNREADABLE) as error:
         print(f"{record_path}: {told(error)}", file=sys.stderr)
@@ -280,13 +285,16 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def write_readme(readme: Path, results: Path) -> int:
-    """Write the README's tables, and the pictures of two records; return the exit code."""
+    """Write the README's tables, the pictures of two records and the page of one; return the exit code."""
     text = filled(readme.read_text(encoding="utf-8"), results)
     codes = [0]
     for kind in {"cpu", "gpu"} & set(TABLES):
         record = results / f"{kind}.json"
         if record.is_file():
-            codes.append(draw(json.loads(record.read_text(encoding="utf-8")), results, kind))
+            read = json.loads(record.read_text(encoding="utf-8"))
+            codes.append(draw(read, results, kind))
+            if kind == "cpu":
+                (results / "cpu.md").write_text(cpu_page(read), encoding="utf-8")
     readme.write_text(text, encoding="utf-8")
     return max(codes)
 

@@ -178,9 +178,13 @@ def test_a_record_becomes_a_table_and_pictures(tmp_path):
 
 def test_the_readme_leaves_out_most_points():
     text = "\n".join(report.cpu(made_up()))
-    assert "| training, 1 thread, ms |" in text
-    assert "| inference, 2 threads, ms |" not in text
+    assert "threads, ms |" not in text
+    assert "AVX2" not in text.partition("![")[0].partition("| times as fast")[2]
     assert "](benchmarks/results/cpu.png)" in text
+    assert "[Every point of this run](benchmarks/results/cpu.md)" in text
+    whole = report.cpu_page(made_up())
+    for expected in ("| training, 1 thread, ms |", "| inference, 2 threads, ms |", ", rnn_xp, AVX2 BLAS | "):
+        assert expected in whole
 
 
 @pytest.mark.parametrize("part", ["grid", "jobs", "streaming", "memory", "scaling", "threads"])

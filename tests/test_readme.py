@@ -1,6 +1,7 @@
 """The README says what is so: its Python runs, its commands are understood, its tables are the records'."""
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -60,4 +61,8 @@ def test_measured_commands_are_those_of_the_readme(monkeypatch):
 
 
 def test_tables_are_those_of_the_records():
-    assert benchmark("report").filled(README) == README
+    report = benchmark("report")
+    assert report.filled(README) == README
+    results = ROOT / "benchmarks" / "results"
+    record = json.loads((results / "cpu.json").read_text(encoding="utf-8"))
+    assert (results / "cpu.md").read_text(encoding="utf-8") == report.cpu_page(record)

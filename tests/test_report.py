@@ -318,11 +318,15 @@ def test_a_bad_record_leaves_the_readme_as_it_was(text, why, results, monkeypatc
 
 
 def test_the_readme_is_written(results, monkeypatch):
+    pytest.importorskip("matplotlib")
     (results / "README.md").write_text(PLACES, encoding="utf-8")
     monkeypatch.setattr(report, "ROOT", results)
     monkeypatch.setattr(report, "RESULTS", results)
     assert report.main([]) == 0
     assert (results / "README.md").read_text(encoding="utf-8") == report.filled(PLACES, results)
+    record = json.loads((results / "cpu.json").read_text(encoding="utf-8"))
+    assert (results / "cpu.md").read_text(encoding="utf-8") == report.cpu_page(record)
+    assert (results / "cpu.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -33,19 +33,40 @@ def check(record: Any) -> dict[str, Any]:
     return record
 
 
-def lines(record: dict[str, Any], pictures: str, *, everything: bool = False) -> list[str]:
-    """Return the lines; `pictures` is the folder of its plots, `everything` adds every point of the grid."""
+def summary(record: dict[str, Any], folder: str) -> list[str]:
+    """Return the lines for the README; `folder` holds the picture, and the page with all the rest."""
     check(record)
-    parts = [warnings(record), whose(record), means(record), grid(record, "train", 1), behind(record)]
-    if everything:
-        others = [(mode, threads) for threads in (1, 2) for mode in MODES][1:]
-        parts += [grid(record, mode, threads) for mode, threads in others]
+    parts = [warnings(record), whose(record), means(record, OURS[:1])]
     if measured(record, "grid"):
-        parts.append([f"![Share of the machine's sgemm rate against the work of a step]({pictures}cpu.png)"])
+        parts.append(
+            [picture("share of the machine's sgemm rate, against the work of a step", folder, "cpu")]
+        )
+    parts += [behind(record), *[part(record) for part in tables.PARTS]]
+    parts.append([f"[Every point of this run]({folder}cpu.md), and what it misses of the goals."])
+    return joined(parts)
+
+
+def page(record: dict[str, Any]) -> list[str]:
+    """Return the lines of a page that holds everything; the pictures stand beside it."""
+    check(record)
+    parts = [warnings(record), whose(record), targets(record), means(record, OURS)]
+    parts += [grid(record, mode, threads) for threads in (1, 2) for mode in MODES]
+    parts.append(behind(record))
+    if measured(record, "grid"):
+        parts.append([picture("share of the machine's sgemm rate, against the work of a step", "", "cpu")])
     parts += [part(record) for part in tables.PARTS]
     if measured(record, "scaling"):
-        parts.append([f"![Time of a training step against T and B]({pictures}cpu_scaling.png)"])
-    parts.append(targets(record))
+        parts.append([picture("time of a training step against T and B", "", "cpu_scaling")])
+    return joined(parts)
+
+
+def picture(what: str, folder: str, name: str) -> str:
+    """Return a picture in Markdown."""
+    return f"![{what}]({folder}{name}.png)"
+
+
+def joined(parts: list[list[str]]) -> list[str]:
+    """Return the parts that there are, with an empty line between two."""
     return [line for part in parts if part for line in (*part, "")][:-1]
 
 
@@ -93,7 +114,7 @@ def whose(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def means(record: dict[str, Any]) -> list[str]:
+def means(record: dict[str, Any], ours: Sequence[str]) -> list[str]:
     """The geometric means and the worst points."""
     if not measured(record, "grid"):
         return []
@@ -104,7 +125,7 @@ def means(record: dict[str, Any]) -> list[str]:
     ]
     for threads in sorted({row["threads"] for row in points(record)}):
         for mode in MODES:
-            for own in OURS:
+            for own in ours:
                 if own not in there(record):
                     continue
                 cells = [
