@@ -12,6 +12,7 @@ from support import MAKERS
 import rnn_xp as rx
 from rnn_xp import sequence
 from rnn_xp.engines.choose import choose
+from rnn_xp.engines.rehearsal import Rehearsal
 
 pytestmark = pytest.mark.skipif(
     not USABLE, reason="needs the CuPy wheel, and a machine without a CUDA driver"
@@ -129,7 +130,7 @@ def test_a_cell_that_is_no_kernel_runs_on_the_portable_engine_and_explain_says_w
     cell = rx.Cell(forward.__name__, (usual._replace(forward=forward),))
     with tracing() as (xp, _):
         if forward is deciding:  # fake arrays have no values
-            monkeypatch.setattr("rnn_xp.engines.cupy._reads", lambda *_: (False,))
+            monkeypatch.setattr("rnn_xp.engines.cupy.rehearse", lambda *_, xp: Rehearsal((False,), 1))
         line = "; ".join(rx.Recurrent(cell, 2, 5).engines(xp))
         assert re.search(rf": portable engine, since cupy\.fuse cannot make one kernel .*{reason}", line)
         monkeypatch.setenv("RNN_XP_ENGINE", "cupy")
