@@ -74,6 +74,9 @@ class Counted(np.ndarray):
             self.counter.count = before
         return result
 
+    def dot(self, other: Any, out: Any) -> Any:
+        return self.counter.operation(plain(self).dot, plain(other), plain(out))
+
     def __setitem__(self, key: Any, value: Any) -> None:
         self.counter.operation(super().__setitem__, key, value)
 

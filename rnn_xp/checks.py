@@ -90,9 +90,11 @@ def shape(name: str, array: Shaped, letters: str, sizes: Sequence[int | None], h
 
 def dtype(name: str, array: Array, expected: Any, way_out: str) -> None:
     """Check that `array` has the dtype `expected`: layers never promote silently."""
-    if array.dtype != expected:
+    native = getattr(array.dtype, "isnative", True)
+    if array.dtype != expected or not native:
         must = f"`{name}` must have dtype {_plain(expected)}, that of the parameters"
-        msg = f"{must}; got {_plain(array.dtype)}. {way_out}"
+        came = _plain(array.dtype) if native else f"{_plain(array.dtype)} in another order of bytes"
+        msg = f"{must}; got {came}. {way_out}"
         raise TypeError(msg)
 
 

@@ -42,6 +42,7 @@ class Stream:
         self._shape = (batch, size) if kind == "steps" else (batch,)
         # an x that these three know needs no closer look; tokens always do
         self._kind, self._dtype = type(like) if kind == "steps" else None, like.dtype
+        self._device = like.device
         self._restart(None)
 
     def step(self, x: Array) -> Array:
@@ -57,7 +58,13 @@ class Stream:
         y : array (B, K)
             What `forward` gives at this step of the whole sequences; the caller's own.
         """
-        if type(x) is not self._kind or x.shape != self._shape or x.dtype != self._dtype:
+        if (
+            type(x) is not self._kind
+            or x.shape != self._shape
+            or x.dtype != self._dtype
+            or x.device != self._device
+            or getattr(x, "requires_grad", False)
+        ):
             x = self._checked(x)
         return self._run(x)
 
@@ -76,6 +83,12 @@ class Stream:
     def _checked(self, x: Array) -> Array:
         """Return x as a plain array if it is one step of the feed."""
         namespace(params=self._leaves, x=x)
+        if x.device != self._device:
+            msg = f"`x` must be on {self._device}, as the parameters are; got {x.device}. Move it there."
+            raise ValueError(msg)
+        if getattr(x, "requires_grad", False):
+            msg = "`x` must not require gradients; got a tensor that does. A stream gives none: x.detach()."
+            raise ValueError(msg)
         letters = ", ".join("BD"[: len(self._shape)])
         checks.shape("x", x, letters, self._shape, "A stream reads one step: there is no axis of time.")
         self._model.check(self._params, x[None, ...], xp=self._xp)

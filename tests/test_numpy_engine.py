@@ -18,8 +18,8 @@ import rnn_xp as rx
 from rnn_xp import tree
 from rnn_xp.engines.kernels import Kernel
 from rnn_xp.engines.portable import Portable
-from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, program
-from rnn_xp.engines.trace import trace
+from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, lay_out
+from rnn_xp.engines.trace import record
 
 QUICK = settings(derandomize=True, deadline=None, database=None)
 NUMPY = open_backend("numpy")
@@ -84,7 +84,7 @@ def traced(
         for place, value in zip(planes[len(arguments) :], values, strict=True):
             place[...] = value
 
-    return program(trace(Kernel(kernel, len(arguments) + len(targets))), [*arguments, *targets])
+    return lay_out(record(Kernel(kernel, len(arguments) + len(targets))), [*arguments, *targets])
 
 
 STACKS = {"p": 5, "q": 2}
@@ -127,7 +127,7 @@ def test_a_program_stores_what_the_function_gives(
     sources["vector"] = Source(vector)
     sources[SCRATCH] = Source(np.full((*lead, own.scratch, *size), np.nan, dtype), starts)
     sources[FLAGS] = Source(np.ones((*lead, own.flags, *size), np.bool_), starts)
-    for calls in bind(own, sources, np.empty((*lead, 1, *size), dtype), len(parts)):
+    for calls in bind(own, sources, dtype, len(parts)):
         for call, operands in calls:
             call(*operands)
     assert_close(arrays, expected, EXACT)

@@ -40,6 +40,8 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
     assert len(shown) == 2
     for words in shown:  # to the digits that another machine may compute otherwise
         assert any(line.startswith(re.split(r"[\d.]+ \(limit", words)[0]) for line in told)
+        for place in re.findall(r"worst element \[[\d, ]+\]|y\[\d+\] changes when x\[\d+\] does", words):
+            assert any(place in line for line in told)
     assert names["probabilities"].shape == (1000, 2)
     assert names["d_x"].shape == (5, 2, 3)
     assert len(names["result"].history) == 3

@@ -270,6 +270,12 @@ FLOAT32 = np.zeros((B, 3), dtype=np.float32)
         (RECURRENT, np.zeros((B, 3), int), TypeError, "`x` must have dtype float64, .*; got int64."),
         (
             RECURRENT,
+            np.zeros((B, 3), ">f8"),
+            TypeError,
+            "must have dtype float64, .*; got float64 in another order of bytes",
+        ),
+        (
+            RECURRENT,
             np.zeros((B, 2)),
             ValueError,
             r"must have shape \(B, D\) with B = 3, D = 3; got \(3, 2\)",
@@ -327,3 +333,22 @@ def test_other_wrong_arguments_are_refused(numpy64: Backend) -> None:
         stream.reset(RECURRENT.stream(params).state)
     with pytest.raises(TypeError, match="`state` must be a tuple of 1 states, one a layer; got State"):
         stream.reset(stream.state[0])
+
+
+def test_a_tensor_that_asks_for_gradients_is_refused_and_does_no_harm() -> None:
+    torch = pytest.importorskip("torch")
+    backend = open_backend("torch")
+    stream = RECURRENT.stream(RECURRENT.init(backend), B)
+    x = torch.zeros((B, 3), dtype=torch.float64)
+    first = stream.step(x)
+    with pytest.raises(ValueError, match=r"`x` must not require gradients; got .* x\.detach\(\)"):
+        stream.step(torch.zeros((B, 3), dtype=torch.float64, requires_grad=True))
+    stream.reset()
+    assert_close(stream.step(x), first, EXACT)
+
+
+def test_a_tensor_of_another_device_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    stream = RECURRENT.stream(RECURRENT.init(open_backend("torch")), B)
+    with pytest.raises(ValueError, match="`x` must be on cpu, as the parameters are; got meta"):
+        stream.step(torch.zeros((B, 3), dtype=torch.float64, device="meta"))

@@ -1,6 +1,6 @@
 """What a cell is: one or more pairs of pure pointwise functions.
 
-At each step the sequence engine adds up, for every gate, its input part ``W_ih x + b`` and its recurrent
+At each step the sequence adds up, for every gate, its input part ``W_ih x + b`` and its recurrent
 part ``W_hh operand``, and calls the pairs one after the other. All planes that a pair sees are (H, B): units
 by samples.
 
@@ -10,6 +10,9 @@ by samples.
         s_prev    the state before the step
         result    the new state; or, if another pair follows, that pair's operand
         kept      the planes that the derivative will need, in the order of `keeps`
+
+All of them are pure: an engine may run them once, keep what it saw, and never ask again. A number that they
+read from elsewhere must not change; for another one, make another cell.
 
 The derivative comes in two halves. What does not depend on the gradient, the engine computes for several
 steps at once (the planes then have a leading axis of time); what is left in the sequential loop is the chain

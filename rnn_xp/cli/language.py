@@ -56,12 +56,14 @@ def sample(
     tokens, state = vocabulary.encode(prompt), None
     for start in range(0, len(tokens), CHUNK):
         logits, state = _read(model, params, tokens[start : start + CHUNK], state)
+    backend, stream = backend_of(tree.leaves(params)[0]), model.stream(params, batch_size=1)
+    stream.reset(state)
     for place in itertools.count(1):
         token = _draw(logits[-1], temperature, rng)
         yield vocabulary.characters[token]
         if place == length:
             return
-        logits, state = _read(model, params, np.array([token]), state)
+        logits = backend.to_numpy(stream.step(backend.asarray(np.array([token])))).astype(np.float64)
 
 
 def opening(characters: Iterator[str], length: int) -> Iterator[str]:

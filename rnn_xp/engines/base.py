@@ -163,3 +163,8 @@ def kept_places(plan: Plan, memory: Memory) -> list[list[Array]]:
     """Return the planes that the pair keeps, for every step."""
     own, further = planes(memory.gates, plan.kept), planes(memory.extra, plan.extra)
     return [one + other for one, other in zip(own, further, strict=True)]
+
+
+def blocks(array: Array, H: int) -> list[Array]:
+    """Cut (n*H, B) into n planes."""
+    return [array[start : start + H, :] for start in range(0, array.shape[0], H)]

@@ -36,6 +36,9 @@ def choose(cell: Cell, *, xp: Namespace) -> Choice:
     if name == "portable":
         why = f"{VARIABLE} asks for it" if asked == name else f"{own} has no engine of its own"
         return Choice(Portable(xp), name, f"since {why}")
+    if name == "numpy" != own:
+        msg = f"`{VARIABLE}` must be auto or portable for arrays of {own}; got numpy, for NumPy's arrays."
+        raise ValueError(msg)
     engine, refused = COMPILERS[name](cell, xp)
     if refused is None:
         why = WHY[name]
@@ -51,8 +54,6 @@ def choose(cell: Cell, *, xp: Namespace) -> Choice:
 @functools.cache
 def _numpy(cell: Cell, xp: Namespace) -> tuple[Engine, str | None]:
     """Return the numpy engine, and what stands in its way; to know, it traces, once for each cell."""
-    if library(xp) != "numpy":
-        return Portable(xp), f"the arrays are those of {library(xp)}"
     from rnn_xp.engines.numpy import Numpy, refusal  # here: NumPy has been loaded
 
     return Numpy(cell, xp), refusal(cell, xp=xp)

@@ -21,14 +21,15 @@ from rnn_xp.engines.base import (
     Memory,
     Plan,
     Stage,
+    blocks,
     kept_places,
     places_in,
     planes,
     plans,
     rows,
 )
-from rnn_xp.engines.fuse import NotPointwiseError, compiled, product
-from rnn_xp.engines.kernels import Kernel
+from rnn_xp.engines.fuse import compiled, product
+from rnn_xp.engines.kernels import Kernel, NotPointwiseError
 from rnn_xp.engines.rehearsal import rehearse
 from rnn_xp.typing import Array, Namespace
 
@@ -69,7 +70,7 @@ class Cupy:
         T, _, H, B = memory.gates.shape
         products = self._empty(memory.a, (matrix.shape[0], B))
         later = [g for g in plan.merged if g not in plan.gates]
-        shared = [*_blocks(products, H), *([] if bias is None else _blocks(bias, H)), *vectors]
+        shared = [*blocks(products, H), *([] if bias is None else blocks(bias, H)), *vectors]
         a = planes(memory.gates, [*plan.gates, *later])
         kept = kept_places(plan, memory)
         kernel = _forward(self.cell, plan, bias is not None, self.xp).run
@@ -120,7 +121,7 @@ class Cupy:
             (*kept[t], *vectors, *_at(fields, t), *[p for own in groups for p in own[i]])
             for t, i in enumerate(places_in(parts))
         ]
-        blocks = [d.a_h[i, rows(plan.operands, H), :] for i in places_in(parts)]
+        gradients = [d.a_h[i, rows(plan.operands, H), :] for i in places_in(parts)]
         transposed = matrix.T
         # in turns, so that no kernel writes what it reads
         direct = [[self._empty(d.a, (H, B)) if own else None for own in reads] for _ in range(2)]
@@ -138,7 +139,7 @@ class Cupy:
             own = direct[t % 2]
             places = [d for d in own if d is not None]
             made[counts](*[term for each in sums for term in each], *given[t], *places)
-            multiply(transposed, blocks[t], d_operand)
+            multiply(transposed, gradients[t], d_operand)
             return Sum(d_operand), [None if d is None else Sum(d) for d in own]
 
         return begin, step
@@ -244,8 +245,3 @@ def _of_one_shape(fields: Sequence[Array]) -> list[list[int]]:
 def _at(fields: Sequence[Array], t: int) -> list[Array]:
     """Return the planes of step t."""
     return [field[t, ...] for field in fields]
-
-
-def _blocks(array: Array, H: int) -> list[Array]:
-    """Cut (n*H, B) into n planes."""
-    return [array[start : start + H, :] for start in range(0, array.shape[0], H)]

@@ -9,12 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rnn_xp.backend.namespaces import library
-from rnn_xp.engines.kernels import Kernel
+from rnn_xp.engines.kernels import Kernel, NotPointwiseError
 from rnn_xp.typing import Array, Namespace
-
-
-class NotPointwiseError(Exception):
-    """A function is not one kernel; the cause says why."""
 
 
 class KernelNamespace:

@@ -1,4 +1,4 @@
-"""A step's pointwise part as one function of flat planes, to be compiled into one kernel.
+"""A step's pointwise part as one function of flat planes, to be compiled into a kernel, or traced into calls.
 
 Each builder returns ``f(*planes)``: all that the step reads, and then the places that it writes, in the order
 that the builder's docstring names. The formula is the cell's; nothing of it stands here.
@@ -14,7 +14,11 @@ from typing import Any, NamedTuple
 
 from rnn_xp.cells import Cell
 from rnn_xp.engines.base import Plan
-from rnn_xp.typing import Array, Namespace
+from rnn_xp.typing import Namespace
+
+
+class NotPointwiseError(Exception):
+    """A function cannot be compiled; the cause says why."""
 
 
 class Kernel(NamedTuple):
@@ -24,7 +28,7 @@ class Kernel(NamedTuple):
     planes: int
 
 
-def state_read(cell: Cell, fields: Sequence[Array]) -> Sequence[Array]:
+def state_read(cell: Cell, fields: Sequence[Any]) -> Sequence[Any]:
     """Return the fields that the cell's functions may read: of a projectable cell, all but h."""
     return fields[1:] if cell.projectable else fields
 

@@ -8,12 +8,22 @@ from typing import Any, NamedTuple
 
 from rnn_xp.cells import Cell
 from rnn_xp.engines import kernels
-from rnn_xp.engines.base import Backward, Forward, Gradients, Memory, Plan, Stage, places_in, plans, rows
-from rnn_xp.engines.fuse import NotPointwiseError
+from rnn_xp.engines.base import (
+    Backward,
+    Forward,
+    Gradients,
+    Memory,
+    Plan,
+    Stage,
+    blocks,
+    places_in,
+    plans,
+    rows,
+)
 from rnn_xp.engines.portable import Portable
-from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, program
+from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind, lay_out
 from rnn_xp.engines.rehearsal import rehearse
-from rnn_xp.engines.trace import Trace, trace
+from rnn_xp.engines.trace import Trace, record
 from rnn_xp.typing import Array, Namespace
 
 
@@ -26,24 +36,25 @@ class Numpy(Portable):
 
     def forward_step(self, stage: Stage, memory: Memory, operand: Array, outs: Sequence[Array]) -> Forward:
         """Bind every step's calls to its planes once."""
-        plan, matrix, bias, vectors = stage
+        plan, _, bias, vectors = stage
+        matrix: Any = stage.matrix  # of NumPy
         T, _, H, B = memory.gates.shape
         xp = self.xp
         products = xp.empty((matrix.shape[0], B), dtype=matrix.dtype)
         sources = {
             **_memory(memory, range(T)),
             "product": Source(xp.reshape(products, (len(plan.operands), H, B))),
-            **_fields("bias", [] if bias is None else _blocks(bias, H)),
+            **_fields("bias", [] if bias is None else blocks(bias, H)),
             **_fields("vector", vectors),
             **_fields("out", outs, range(T)),
         }
         own = _forward(self.cell, plan, bias is not None, self.xp)
         calls = _bound(own, sources, sources["product"].array, T, xp=xp)
         operands = [operand[t, ...] for t in range(T)]
-        dot = xp.dot
+        dot = matrix.dot  # the method: NumPy's function looks at its arguments first
 
         def step(t: int) -> None:
-            dot(matrix, operands[t], products)
+            dot(operands[t], products)
             for function, arguments in calls[t]:
                 function(*arguments)
 
@@ -60,7 +71,8 @@ class Numpy(Portable):
     ) -> tuple[Callable[[int], None], Backward]:
         """Compute the partial derivatives of a part's steps at once; a step writes in place."""
         xp = self.xp
-        plan, matrix, _, vectors = stage
+        plan, _, _, vectors = stage
+        matrix: Any = stage.matrix
         T, H, B = memory.gates.shape[0], *d.gates.shape[2:]
         partials, chain, count, reads = _backward(self.cell, plan, d.a_h is not d.a, self.xp)
         lengths = [part.stop - part.start for part in parts]
@@ -83,8 +95,8 @@ class Numpy(Portable):
         }
         calls = _bound(chain, sources | fixed, direct, T, xp=xp)
         block = rows(plan.operands, H)
-        blocks = [d.a_h[i, block, :] for i in own]
-        transposed, dot = matrix.T, xp.dot
+        gradients = [d.a_h[i, block, :] for i in own]
+        dot = matrix.T.dot
         homes = list(enumerate(d_result))
         answer = [
             None if not read else d_result[k] if _in_place(plan, k) else direct[k, ...]
@@ -101,15 +113,15 @@ class Numpy(Portable):
                     home[...] = given[k]
             for function, arguments in calls[t]:
                 function(*arguments)
-            dot(transposed, blocks[t], d_operand)
+            dot(gradients[t], d_operand)
             return d_operand, answer
 
         return begin, step
 
-    def multiply(self, matrix: Array, x: Array, out: Array) -> None:
+    def multiply(self, matrix: Any, x: Array, out: Array) -> None:
         """Multiply in place; step by step, so that the numbers of a step do not depend on T."""
         if x.shape[0] == 1:
-            self.xp.dot(matrix, x[0, ...], out[0, ...])
+            matrix.dot(x[0, ...], out[0, ...])
         else:
             self.xp.matmul(matrix, x, out)
 
@@ -133,7 +145,7 @@ def refusal(cell: Cell, *, xp: Namespace) -> str | None:
         for plan in plans(cell):
             _forward(cell, plan, True, xp)
             _backward(cell, plan, any(other.apart for other in plans(cell)), xp)
-    except NotPointwiseError as error:
+    except kernels.NotPointwiseError as error:
         return f"{type(error.__cause__).__name__}: {error.__cause__}"
     except Exception as error:  # whatever a cell may raise
         return f"{type(error).__name__}: {error}"
@@ -153,7 +165,7 @@ def _forward(cell: Cell, plan: Plan, bias: bool, xp: Namespace) -> Program:
         *[Place(f"out{k}", 0) for k in range(results)],
     ]
     writes = len(later) + len(plan.pair.keeps) + results
-    return program(_traced(kernels.forward_kernel(cell, plan, bias, xp=xp), writes), places)
+    return lay_out(_traced(kernels.forward_kernel(cell, plan, bias, xp=xp), writes), places)
 
 
 @functools.cache
@@ -183,14 +195,14 @@ def _backward(cell: Cell, plan: Plan, separate: bool, xp: Namespace) -> Back:
     ]
     writes = len(plan.gates) + len(plan.apart) + len(plan.vectors) + len(merged) + sum(reads)
     chain = _traced(kernels.chain_kernel(cell, plan, count, reads, separate), writes)
-    return Back(program(partials, [*given, *slopes]), program(chain, places), planes, reads)
+    return Back(lay_out(partials, [*given, *slopes]), lay_out(chain, places), planes, reads)
 
 
 def _traced(kernel: kernels.Kernel, writes: int) -> Trace:
     """Trace a kernel that writes so many planes, and see that the cell's functions write none besides."""
-    result = trace(kernel)
+    result = record(kernel)
     if len(result.stores) != writes:
-        raise NotPointwiseError from TypeError("a function writes to a plane that it is given")
+        raise kernels.NotPointwiseError from TypeError("a function writes to a plane that it is given")
     return result
 
 
@@ -201,8 +213,7 @@ def _in_place(plan: Plan, field: int) -> bool:
 
 def _given(cell: Cell, plan: Plan, *states: str) -> list[Place]:
     """Return the places of the pair's vectors and of the fields that it may read."""
-    count = len(cell.state._fields)
-    fields = range(1, count) if cell.projectable else range(count)
+    fields = kernels.state_read(cell, range(len(cell.state._fields)))
     return [
         *[Place(f"vector{k}", 0) for k in range(len(plan.vectors))],
         *[Place(f"{state}{field}", 0) for state in states for field in fields],
@@ -228,11 +239,6 @@ def _fields(name: str, arrays: Sequence[Array], parts: Sequence[Any] | None = No
     return {f"{name}{k}": Source(each[..., None, :, :], parts) for k, each in enumerate(arrays)}
 
 
-def _blocks(array: Array, H: int) -> list[Array]:
-    """Cut (n*H, B) into n planes."""
-    return [array[start : start + H, :] for start in range(0, array.shape[0], H)]
-
-
 def _bound(
     own: Program,
     sources: dict[str, Source],
@@ -246,4 +252,4 @@ def _bound(
     for name, count, dtype in ((SCRATCH, own.scratch, like.dtype), (FLAGS, own.flags, xp.bool)):
         planes = xp.empty((*like.shape[:-3], count, *like.shape[-2:]), dtype=dtype)
         sources = {**sources, name: Source(planes, parts)}
-    return bind(own, sources, like, steps)
+    return bind(own, sources, like.dtype, steps)

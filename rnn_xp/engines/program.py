@@ -1,4 +1,17 @@
-"""A traced function as calls that write in place: every value gets a place, neighbours become one call."""
+"""A traced function as calls that write in place: every value gets a place, neighbours become one call.
+
+What an RNN's step becomes, where `a` are its pre-activations and `out` is the new h:
+
+    add a0 product0 -> a0
+    tanh a0 -> out00
+
+And the beginning of an LSTM's, whose gates are i, f, g, o:
+
+    add a0:4 product0:4 -> a0:4
+    multiply 0.5 a0:2 -> a0:2
+    multiply 0.5 a3 -> a3
+    tanh a0:4 -> a0:4
+"""
 
 from __future__ import annotations
 
@@ -46,7 +59,7 @@ class Source(NamedTuple):
     parts: Sequence[Any] | None = None
 
 
-def program(trace: Trace, places: Sequence[Place]) -> Program:
+def lay_out(trace: Trace, places: Sequence[Place]) -> Program:
     """Lay a traced function out; `places` are those of its arguments, one perhaps of several of them."""
     calls = _merged(_placed(trace, places))
     used: dict[str, int] = defaultdict(int)
@@ -55,7 +68,7 @@ def program(trace: Trace, places: Sequence[Place]) -> Program:
     return Program(calls, used[SCRATCH], used[FLAGS])
 
 
-def bind(program: Program, sources: Mapping[str, Source], like: Array, steps: int) -> list[list[Any]]:
+def bind(program: Program, sources: Mapping[str, Source], dtype: Any, steps: int) -> list[list[Any]]:
     """Return, for each of the steps, its calls as (function, arguments) on the arrays themselves."""
     numbers: dict[tuple[Place | Constant, Any], int] = {}  # of the views, by place and planes
     calls = []
@@ -67,8 +80,7 @@ def bind(program: Program, sources: Mapping[str, Source], like: Array, steps: in
     moving = []
     for n, (place, span) in enumerate(numbers):
         if isinstance(place, Constant):
-            dtype = np.bool_ if isinstance(place.value, bool) else like.dtype
-            fixed.append(np.asarray(place.value, dtype=dtype))
+            fixed.append(np.asarray(place.value, dtype=np.bool_ if isinstance(place.value, bool) else dtype))
             continue
         array, parts = sources[place.array]
         own = slice(place.plane, place.plane + span) if span else place.plane
@@ -85,7 +97,11 @@ def bind(program: Program, sources: Mapping[str, Source], like: Array, steps: in
 
 
 def _placed(trace: Trace, places: Sequence[Place]) -> list[Call]:
-    """Give every value a place, that of its result where nothing read later stands there."""
+    """Give every value a place, that of its result where nothing read later stands there.
+
+    It is register allocation, from the last operation back, since the places of the results are known first.
+    An operation may write where it reads: lives that only touch do not collide.
+    """
     first = len(places)  # the number of the first operation's value
     operations, stores = _alive(trace, places)
     end = len(operations)
@@ -130,7 +146,7 @@ def _placed(trace: Trace, places: Sequence[Place]) -> list[Call]:
 
 
 def _alive(trace: Trace, places: Sequence[Place]) -> tuple[list[Operation], list[tuple[int, int]]]:
-    """Leave out what nobody reads, and let every store be of an operation of its own."""
+    """Leave out what nobody reads (dead code), and let every store be of an operation of its own."""
     first = len(places)
     operations, stores = list(trace.operations), []
     seen: set[Value] = set()
@@ -157,7 +173,10 @@ def _alive(trace: Trace, places: Sequence[Place]) -> tuple[list[Operation], list
 
 
 def _merged(calls: Sequence[Call]) -> list[Call]:
-    """Order the calls so that those that do the same to neighbouring planes come together, as one."""
+    """Order the calls so that those that do the same to neighbouring planes come together, as one.
+
+    It is list scheduling: of the calls that wait for nothing, one is taken whose neighbours wait no more.
+    """
     waits = [{i for i in range(k) if _depends(calls[i], calls[k])} for k in range(len(calls))]
     for own in waits:  # on what it waits for they wait as well
         own.update(*[waits[i] for i in own])
@@ -165,13 +184,7 @@ def _merged(calls: Sequence[Call]) -> list[Call]:
     result = []
     while left:
         ready = [k for k in left if not waits[k].intersection(left)]
-
-        def complete(k: int) -> bool:
-            """Say whether no neighbour is still to come."""
-            others = [j for j in left if k not in waits[j]]  # noqa: B023
-            return set(_neighbours(calls, k, others)).issubset(ready)  # noqa: B023
-
-        k = next(filter(complete, ready), ready[0])
+        k = next((k for k in ready if _all_ready(calls, k, left, ready, waits)), ready[0])
         chosen = _neighbours(calls, k, ready)
         head = calls[chosen[0]]
         if len(chosen) > 1:
@@ -180,6 +193,14 @@ def _merged(calls: Sequence[Call]) -> list[Call]:
         result.append(head)
         left = [j for j in left if j not in chosen]
     return result
+
+
+def _all_ready(
+    calls: Sequence[Call], k: int, left: Sequence[int], ready: Sequence[int], waits: Sequence[set[int]]
+) -> bool:
+    """Say whether all that could be one call with k are ready."""
+    others = [j for j in left if k not in waits[j]]
+    return set(_neighbours(calls, k, others)).issubset(ready)
 
 
 def _depends(early: Call, late: Call) -> bool:

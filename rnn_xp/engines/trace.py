@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from rnn_xp.engines.fuse import NotPointwiseError
-from rnn_xp.engines.kernels import Kernel
+from rnn_xp.engines.kernels import Kernel, NotPointwiseError
 
 
 class Constant(NamedTuple):
@@ -39,16 +38,16 @@ class Trace(NamedTuple):
     operations: list[Operation]
     stores: list[tuple[int, Value]]  # into which argument, and what
 
-    def add(self, function: Callable[..., Any], operands: tuple[Value, ...], sample: Any) -> Plane:
+    def add(self, function: Callable[..., Any], operands: tuple[Value, ...], sample: Any) -> Symbol:
         """Write an operation down; `sample` is what it makes of samples."""
         if sample.dtype not in (self.dtype, np.bool_):
             msg = f"{function.__name__} gives {sample.dtype}"
             raise TypeError(msg)
         self.operations.append(Operation(function, operands, sample.dtype == np.bool_))
-        return Plane(self, self.arguments + len(self.operations) - 1, sample)
+        return Symbol(self, self.arguments + len(self.operations) - 1, sample)
 
 
-class Plane(NDArrayOperatorsMixin):
+class Symbol(NDArrayOperatorsMixin):
     """Stands for a plane: an array with a dtype, and without numbers or shape."""
 
     def __init__(self, trace: Trace, value: Value, sample: Any) -> None:
@@ -65,7 +64,7 @@ class Plane(NDArrayOperatorsMixin):
             raise TypeError(msg)
         self.trace.stores.append((self.value, _value(value)))  # type: ignore[arg-type]
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Plane:
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Symbol:
         if ufunc is np.power:
             msg = "power has other ways for some exponents, which depend on NumPy's release: write x * x"
             raise TypeError(msg)
@@ -75,7 +74,7 @@ class Plane(NDArrayOperatorsMixin):
         function = BY_NAME.get(ufunc, ufunc)
         return self.trace.add(function, tuple(map(_value, operands)), ufunc(*map(_sample, operands)))
 
-    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Plane:
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Symbol:
         if function is np.where and not options:
             return self.trace.add(select, tuple(map(_value, arguments)), np.where(*map(_sample, arguments)))
         if getattr(function, "__name__", "") == "astype":
@@ -86,11 +85,11 @@ class Plane(NDArrayOperatorsMixin):
                 number = bool if filled.dtype == np.bool_ else float
                 # the number itself, which no dtype has rounded yet
                 value = _value(number(FILLED[function] if len(arguments) == 1 else arguments[1]))
-                return Plane(self.trace, value, filled)
+                return Symbol(self.trace, value, filled)
         msg = f"{function.__name__} is not pointwise"
         raise TypeError(msg)
 
-    def astype(self, dtype: Any, *, copy: bool = True) -> Plane:  # noqa: ARG002
+    def astype(self, dtype: Any, *, copy: bool = True) -> Symbol:  # noqa: ARG002
         """Convert."""
         return self.trace.add(store, (self.value,), self.sample.astype(dtype))
 
@@ -99,7 +98,7 @@ class Plane(NDArrayOperatorsMixin):
         raise TypeError(msg)
 
 
-def trace(kernel: Kernel) -> Trace:
+def record(kernel: Kernel) -> Trace:
     """Run the function on planes without numbers, of both dtypes; one and the same must come of it."""
     single, double = (_traced(kernel, np.dtype(dtype)) for dtype in (np.float32, np.float64))
     if single[1:] != double[1:]:
@@ -113,7 +112,7 @@ def _traced(kernel: Kernel, dtype: Any) -> Trace:
     sample = np.full((1,), 0.5, dtype)
     try:
         with np.errstate(all="ignore"):
-            kernel.run(*[Plane(result, i, sample) for i in range(kernel.planes)])
+            kernel.run(*[Symbol(result, i, sample) for i in range(kernel.planes)])
     except Exception as error:
         raise NotPointwiseError from error
     return result
@@ -152,7 +151,7 @@ def select(condition: Any, x: Any, y: Any, out: Any) -> None:
 
 def _value(operand: Any) -> Value:
     """Return what an operation reads; an array of numbers may change, and cannot be written down."""
-    if isinstance(operand, Plane):
+    if isinstance(operand, Symbol):
         return operand.value
     if isinstance(operand, bool | int | float | np.generic):
         value = bool(operand) if isinstance(operand, bool | np.bool_) else float(operand)
@@ -162,4 +161,4 @@ def _value(operand: Any) -> Value:
 
 
 def _sample(operand: Any) -> Any:
-    return operand.sample if isinstance(operand, Plane) else operand
+    return operand.sample if isinstance(operand, Symbol) else operand

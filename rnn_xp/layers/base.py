@@ -228,7 +228,8 @@ class Layer(ABC):
         """Raise unless `array` has the dtype of the parameters."""
         leaves = tree.leaves(params)
         if leaves:
-            checks.dtype(name, array, leaves[0].dtype, "Convert it with backend.asarray.")
+            way_out = "Convert it with `get_backend(name, dtype=...).asarray`, whose floats have that dtype."
+            checks.dtype(name, array, leaves[0].dtype, way_out)
 
     # what a layer implements
 
