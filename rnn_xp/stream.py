@@ -40,7 +40,7 @@ class Stream:
         self._run, self._state, self._restart = part
         kind, size, _ = model.intake
         self._shape = (batch, size) if kind == "steps" else (batch,)
-        # an x that these three know needs no closer look; tokens always do
+        # an x that is of these, and of this shape, needs no closer look; tokens always do
         self._kind, self._dtype = type(like) if kind == "steps" else None, like.dtype
         self._device = like.device
         self._restart(None)

@@ -254,3 +254,18 @@ def run(
     y, state_T, tape = layer.forward(params, x, state_0, lengths, rng)
     d_params, d_x, d_state_0 = layer.backward(params, tape, d_y, d_state_T)
     return {"y": y, "state_T": state_T, "d_params": d_params, "d_x": d_x, "d_state_0": d_state_0}
+
+
+def both_engines(
+    layer: Any, monkeypatch: pytest.MonkeyPatch, T: int, B: int, dtype: str, **given_more: Any
+) -> list[Any]:
+    """Return what the portable engine answers, and what the numpy engine does."""
+    backend = open_backend("numpy", dtype)
+    params = own(backend, normal(open_backend("numpy"), layer.init(open_backend("numpy"), seed=1), 2, 0.5))
+    x, d_y = steps(backend, (T, B, 3), 3, 2.0), steps(backend, (T, B, layer.output_size), 4)
+    state = normal(backend, layer.forward(params, x)[1], 5)
+    results = []
+    for name in ("portable", "numpy"):
+        monkeypatch.setenv("RNN_XP_ENGINE", name)
+        results.append(run(layer, params, x, d_y, state, state_0=state, **given_more))
+    return results

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ACROSS, EXACT, MAKERS, assert_close, normal, open_backend, own, run, steps
+from support import ACROSS, EXACT, MAKERS, assert_close, both_engines
 
 import rnn_xp as rx
 from rnn_xp import tree
@@ -22,7 +22,6 @@ from rnn_xp.engines.program import FLAGS, SCRATCH, Place, Program, Source, bind,
 from rnn_xp.engines.trace import record
 
 QUICK = settings(derandomize=True, deadline=None, database=None)
-NUMPY = open_backend("numpy")
 
 # functions of planes, drawn
 
@@ -245,21 +244,6 @@ def layers(draw: Any) -> rx.Recurrent:
     )
 
 
-def both(
-    layer: Any, monkeypatch: pytest.MonkeyPatch, T: int, B: int, dtype: str, **given_more: Any
-) -> list[Any]:
-    """Return what the portable engine answers, and what the numpy engine does."""
-    backend = open_backend("numpy", dtype)
-    params = own(backend, normal(NUMPY, layer.init(NUMPY, seed=1), 2, 0.5))
-    x, d_y = steps(backend, (T, B, 3), 3, 2.0), steps(backend, (T, B, layer.output_size), 4)
-    state = normal(backend, layer.forward(params, x)[1], 5)
-    results = []
-    for name in ("portable", "numpy"):
-        monkeypatch.setenv("RNN_XP_ENGINE", name)
-        results.append(run(layer, params, x, d_y, state, state_0=state, **given_more))
-    return results
-
-
 @given(
     layer=layers(),
     T=st.sampled_from([0, 1, 2, 7]),
@@ -276,7 +260,7 @@ def test_any_cell_has_the_portable_engines_numbers(
         patch.setattr("rnn_xp.sequence.back.TILE", tile)
         patch.setattr(Portable, "part", 8 if tile == 4 else Portable.part)
         lengths = [T, T // 2, 0][:B] if padded else None
-        portable, numpy = both(layer, patch, T, B, dtype, lengths=lengths)
+        portable, numpy = both_engines(layer, patch, T, B, dtype, lengths=lengths)
     for (path, a), (_, e) in zip(tree.named_leaves(numpy), tree.named_leaves(portable), strict=True):
         np.testing.assert_array_equal(a, e, err_msg=path)
 
@@ -284,9 +268,9 @@ def test_any_cell_has_the_portable_engines_numbers(
 @pytest.mark.parametrize("maker", MAKERS)
 def test_tiles_and_parts_do_not_change_the_numbers(maker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = MAKERS[maker](3, 5, num_layers=2, bidirectional=True)
-    whole = both(layer, monkeypatch, 9, 2, "float64", lengths=[9, 4])
+    whole = both_engines(layer, monkeypatch, 9, 2, "float64", lengths=[9, 4])
     monkeypatch.setattr("rnn_xp.sequence.back.TILE", 8)
     monkeypatch.setattr(Portable, "part", 20)
-    cut = both(layer, monkeypatch, 9, 2, "float64", lengths=[9, 4])
+    cut = both_engines(layer, monkeypatch, 9, 2, "float64", lengths=[9, 4])
     assert_close(cut[1], cut[0], EXACT)
     assert_close(cut[1], whole[1], ACROSS)

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from support import normal, open_backend, own, run, steps
+from support import both_engines
 
 import rnn_xp as rx
 from rnn_xp import tree
-
-NUMPY = open_backend("numpy")
 
 
 class Two(NamedTuple):
@@ -103,9 +101,7 @@ def test_what_cannot_be_traced_runs_as_it_is(name: str, monkeypatch: pytest.Monk
 
 def test_other_libraries_have_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RNN_XP_ENGINE", "numpy")
-    with pytest.raises(
-        ValueError, match="for arrays of array_api_strict; got numpy, for NumPy's arrays"
-    ):
+    with pytest.raises(ValueError, match="for arrays of array_api_strict; got numpy, for NumPy's arrays"):
         rx.LSTM(3, 5).explain("array_api_strict")
 
 
@@ -129,25 +125,10 @@ TAKEN = {
 }
 
 
-def both(
-    layer: Any, monkeypatch: pytest.MonkeyPatch, T: int, B: int, dtype: str, **given_more: Any
-) -> list[Any]:
-    """Return what the portable engine answers, and what the numpy engine does."""
-    backend = open_backend("numpy", dtype)
-    params = own(backend, normal(NUMPY, layer.init(NUMPY, seed=1), 2, 0.5))
-    x, d_y = steps(backend, (T, B, 3), 3, 2.0), steps(backend, (T, B, layer.output_size), 4)
-    state = normal(backend, layer.forward(params, x)[1], 5)
-    results = []
-    for name in ("portable", "numpy"):
-        monkeypatch.setenv("RNN_XP_ENGINE", name)
-        results.append(run(layer, params, x, d_y, state, state_0=state, **given_more))
-    return results
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [5, 1])
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_is_easily_got_wrong(name: str, size: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    portable, numpy = both(rx.Recurrent(TAKEN[name], 3, size), monkeypatch, 7, size, dtype)
+    portable, numpy = both_engines(rx.Recurrent(TAKEN[name], 3, size), monkeypatch, 7, size, dtype)
     for (path, a), (_, e) in zip(tree.named_leaves(numpy), tree.named_leaves(portable), strict=True):
         np.testing.assert_array_equal(a, e, err_msg=path)
