@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
     from rnn_xp.layers import MaxPool as MaxPool
     from rnn_xp.layers import MeanPool as MeanPool
     from rnn_xp.layers import Recurrent as Recurrent
+    from rnn_xp.layers import Residual as Residual
     from rnn_xp.model import Sequential as Sequential
     from rnn_xp.optim import SGD as SGD
     from rnn_xp.optim import Adam as Adam
@@ -54,7 +55,7 @@ _NAMES = {
     "backend": "Backend BackendError get_backend",
     "cells": "Cell Pair State",
     "checkpoint": "CheckpointError load read_extra save",
-    "layers": "GRU LSTM RNN Dropout Embedding LastStep Linear MaxPool MeanPool Recurrent",
+    "layers": "GRU LSTM RNN Dropout Embedding LastStep Linear MaxPool MeanPool Recurrent Residual",
     "model": "Sequential",
     "optim": "SGD Adam AdamW RMSprop",
     "random": "Rng",

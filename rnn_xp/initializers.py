@@ -26,14 +26,16 @@ class Spec:
         Its shape.
     role
         What it is: in a recurrent layer "weight_ih" (G*H, D), "weight_hh" (G*H, H or P), "weight_hr" (P, H),
-        "bias_ih", "bias_hh" (G*H,), "vectors", such as peepholes (V, H); in a linear one "weight" (out, in),
-        "bias" (out,); or "embedding" (V, D).
+        "bias_ih", "bias_hh" (G*H,), "vectors", such as peepholes (V, H), "state_0" (P,) or (H,); in a linear
+        one "weight" (out, in), "bias" (out,); or "embedding" (V, D).
     fan_in
         The number of inputs of the product that it takes part in; for a matrix, its number of columns.
     hidden_size
         H of a recurrent layer, 0 elsewhere.
     gates
         The names of the blocks of rows, in order; empty where there are none.
+    initial
+        Of vectors, what each row begins with, whatever the rule; None, or none at all: the rule decides.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Spec:
     fan_in: int
     hidden_size: int = 0
     gates: tuple[str, ...] = ()
+    initial: tuple[float | None, ...] = ()
 
 
 class Initializer(NamedTuple):
@@ -56,7 +59,7 @@ class Initializer(NamedTuple):
     weight_ih, weight_hh, weight_hr, weight, embedding
         The rule for the role of that name.
     bias
-        The rule for the three kinds of bias, and for vectors.
+        The rule for the three kinds of bias, and for vectors. An initial state begins with 0.
     forget_bias
         What the bias of gate "f" begins with, b_ih and b_hh together; None leaves it to `bias`.
 
@@ -126,8 +129,17 @@ def draw(init: Initializer, spec: Spec, generator: np.random.Generator) -> Weigh
     >>> draw(INITIALIZERS["orthogonal"], spec, generator(0))
     array([0., 1., 0., 0.])
     """
-    rule = init.bias if spec.role in ("bias", "bias_ih", "bias_hh", "vectors") else getattr(init, spec.role)
-    values: Weights = rule(generator, spec)
+    rule: Draw
+    if spec.role == "state_0":
+        rule = zeros
+    elif spec.role in ("bias", "bias_ih", "bias_hh", "vectors"):
+        rule = init.bias
+    else:
+        rule = getattr(init, spec.role)
+    values = rule(generator, spec)
+    for row, value in enumerate(spec.initial):
+        if value is not None:
+            values[row] = value
     if init.forget_bias is not None and spec.role in ("bias_ih", "bias_hh") and "f" in spec.gates:
         first = spec.gates.index("f") * spec.hidden_size
         values[first : first + spec.hidden_size] = init.forget_bias if spec.role == "bias_ih" else 0.0

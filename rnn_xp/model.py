@@ -103,6 +103,21 @@ class Sequential(Layer):
         """Those of all layers."""
         return sum(layer.streams for layer in self._layers)
 
+    @property
+    def runs(self) -> int:  # type: ignore[override]
+        """Those of all layers."""
+        return sum(layer.runs for layer in self._layers)
+
+    @property
+    def causal(self) -> bool:  # type: ignore[override]
+        """Whether all layers are."""
+        return all(layer.causal for layer in self._layers)
+
+    @property
+    def pools(self) -> bool:  # type: ignore[override]
+        """Whether a layer does."""
+        return any(layer.pools for layer in self._layers)
+
     def __eq__(self, other: object) -> bool:
         """Compare layer by layer."""
         return isinstance(other, Sequential) and self._layers == other._layers
@@ -177,22 +192,22 @@ class Sequential(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Run the layers in order, each with dropout streams of its own."""
-        xp, valid, rng, memory, keep, _ = context
+        xp, rng, budget = context.xp, context.rng, context.recompute
         states: list[Tree] = []
         tapes: list[Any] = []
         for i, layer in enumerate(self._layers):
             s_0 = None if state_0 is None else state_0[i]
+            if budget and budget is not True:  # every run has its share
+                context = context._replace(recompute=budget * layer.runs // max(1, self.runs))
             if x is None:  # this is the LastStep after a layer that gave only its state
                 x, s_T, kept = self._layers[i - 1].last(tapes[-1], xp=xp), (), None
             elif s_0 is None and i in self._only_last:
-                x, s_T, kept = layer.run(
-                    params[i], x, None, Context(xp, valid, rng, memory, keep, steps=False)
-                )
+                x, s_T, kept = layer.run(params[i], x, None, context._replace(steps=False))
             else:
                 x, s_T, kept = layer.run(params[i], x, s_0, context)
             if rng is not None:
                 rng = rng._replace(layer=rng.layer + layer.streams)
-                context = Context(xp, valid, rng, memory, keep)
+                context = context._replace(rng=rng)
             states.append(s_T)
             tapes.append(kept)
         return x, tuple(states), tuple(tapes)
@@ -217,6 +232,14 @@ class Sequential(Layer):
             extra = {}
         return tuple(d_params), d, tuple(d_starts)
 
+    def state_at(self, kept: Any, i: int) -> Tree:
+        """Return every layer's."""
+        return tuple(layer.state_at(own, i) for layer, own in zip(self._layers, kept, strict=True))
+
+    def kept_bytes(self, steps: int, batch: int, itemsize: int) -> int:
+        """Return what the runs of all layers keep."""
+        return sum(layer.kept_bytes(steps, batch, itemsize) for layer in self._layers)
+
 
 def loss_and_gradients(
     model: Layer,
@@ -226,7 +249,8 @@ def loss_and_gradients(
     target: Array,
     share: Array,
     context: Context,
-) -> tuple[Array, Tree]:
+    state_0: Tree | None = None,
+) -> tuple[Array, Tree, Any]:
     """Return the weighted loss of a batch and its gradients; nothing is checked or waits for the device.
 
     Parameters
@@ -237,19 +261,23 @@ def loss_and_gradients(
         Class indices (B,) or (T, B); numbers (B, K) or (T, B, K).
     share : array (B,) or (T, B)
         What each loss counts for: its weight over the sum of all weights; 0 in the padding.
+    state_0 : tree, optional
+        The state that the sequences go on from, a constant.
 
     Returns
     -------
     loss : array of no axes
     d_params : tree
+    kept
+        What `Layer.state_at` reads.
     """
     xp = context.xp
-    y, _, kept = model.run(params, x, None, context)
+    y, _, kept = model.run(params, x, state_0, context)
     losses, kept_by_loss = loss.forward(y, target, xp=xp)
     d_y = loss.backward(share, kept_by_loss, target, xp=xp)
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
     total = losses @ share if losses.ndim == 1 else xp.sum(losses * share)
-    return total, d_params
+    return total, d_params, kept
 
 
 def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = None) -> Layer:
@@ -278,6 +306,8 @@ def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = No
     if not isinstance(kind, str) or kind not in LAYERS:
         msg = f"`config` must describe Sequential or one of {', '.join(LAYERS)}; got {kind!r}."
         raise ValueError(msg)
+    if isinstance(arguments.get("layer"), Mapping):
+        arguments["layer"] = from_config(arguments["layer"], cells)
     if "cell" in arguments:
         known = {**CELLS, **(cells or {})}
         name = arguments["cell"]

@@ -32,17 +32,20 @@ class Rng(NamedTuple):
         The number of the stream: each place of a model that draws has its own.
     sample
         The place of the batch's first sample in the global batch: above 0 where a batch is split.
+    time
+        The steps before the first one: above 0 where sequences are split.
 
     Examples
     --------
     >>> Rng(seed=0, step=7)._replace(layer=2)
-    Rng(seed=0, step=7, layer=2, sample=0)
+    Rng(seed=0, step=7, layer=2, sample=0, time=0)
     """
 
     seed: int
     step: int
     layer: int = 0
     sample: int = 0
+    time: int = 0
 
 
 def philox(counter: Words, key: Key) -> Words:
@@ -83,11 +86,19 @@ def philox(counter: Words, key: Key) -> Words:
 
 
 def keep_mask(
-    rng: Rng, rate: float, shape: tuple[int, int, int], *, xp: Namespace, device: Any = None
+    rng: Rng,
+    rate: float,
+    shape: tuple[int, int, int],
+    *,
+    xp: Namespace,
+    device: Any = None,
+    times: Array | None = None,
+    same: bool = False,
 ) -> Array:
     """Draw which units dropout keeps: each with probability 1 - rate, on its own.
 
-    The bit of unit n of sample b at time t is a function of (seed, step, layer, t, sample + b, n) alone.
+    The bit of unit n of sample b at step t is a function of seed, step, layer, time + t, sample + b and n
+    alone.
 
     Parameters
     ----------
@@ -99,16 +110,20 @@ def keep_mask(
         (T, N, B): time, units, batch.
     xp, device
         The namespace of the mask, and the device that it is made on.
+    times
+        The time t of every step, int64 (T, B) in 0 .. T - 1, where it is not the step's own place.
+    same
+        Whether a unit has one bit for all time: that of time 0, whatever `times` and `rng.time` say.
 
     Returns
     -------
     Array
-        Booleans (T, N, B), True where a unit is kept.
+        Booleans (T, N, B), True where a unit is kept; (1, N, B) if `same`.
 
     Raises
     ------
     ValueError
-        Where a field of `rng` is not in 0 .. 2**32 - 1, or `rate` not in [0, 1).
+        Where a field of `rng`, or the last time or sample, is not in 0 .. 2**32 - 1, or `rate` not in [0, 1).
     TypeError
         Where they are no numbers.
 
@@ -123,6 +138,7 @@ def keep_mask(
     threshold = round(checks.number("rate", rate, 0.0, 1.0) * 2**32)
     steps, units, batch = shape
     checks.integer("rng.sample + B", rng.sample + batch, 0, _MASK + 1)
+    checks.integer("rng.time + T", rng.time + steps, 0, _MASK + 1)
     quads = -(-units // 4)
 
     def places(size: int, axes: tuple[int, int, int], first: int = 0) -> Array:
@@ -130,9 +146,15 @@ def keep_mask(
         numbers: Array = xp.reshape(xp.arange(first, first + size, dtype=xp.int64, device=device), axes)
         return numbers
 
+    if same:
+        steps, clock = 1, places(1, (1, 1, 1))
+    elif times is None:
+        clock = places(steps, (steps, 1, 1), rng.time)
+    else:
+        clock = rng.time + times[:, None, :]
     counter = (
         places(quads, (1, quads, 1)),
-        places(steps, (steps, 1, 1)),
+        clock,
         places(batch, (1, 1, batch), rng.sample),
         places(1, (1, 1, 1), rng.layer),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("support")
+pytest.register_assert_rewrite("support", "differences")
 
 from support import DEVICES, PORTABLE, REQUIRED, open_backend, smallest_standard  # noqa: E402
 

@@ -249,9 +249,10 @@ def run(
     state_0: Any = None,
     lengths: Any = None,
     rng: Rng | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Return all that forward and backward answer."""
-    y, state_T, tape = layer.forward(params, x, state_0, lengths, rng)
+    y, state_T, tape = layer.forward(params, x, state_0, lengths, rng, **more)
     d_params, d_x, d_state_0 = layer.backward(params, tape, d_y, d_state_T)
     return {"y": y, "state_T": state_T, "d_params": d_params, "d_x": d_x, "d_state_0": d_state_0}
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from rnn_xp.data import japanese_vowels, sign_of_sum
+from rnn_xp.data import japanese_vowels, pickup_gesture, plaid, sign_of_sum
 
 
 def test_sign_of_sum_is_the_tutorials_data():
@@ -32,9 +32,17 @@ def test_sign_of_sum_refuses_nothing_at_all(argument):
         sign_of_sum(**{argument: 0})
 
 
-def test_japanese_vowels_without_aeon_says_how_to_get_it(monkeypatch):
+@pytest.mark.parametrize("task", [japanese_vowels, pickup_gesture, plaid])
+def test_a_recorded_task_without_aeon_says_how_to_get_it(task, monkeypatch):
     monkeypatch.setitem(sys.modules, "aeon", None)
-    with pytest.raises(
-        ValueError, match=r'japanese_vowels needs the aeon package.* pip install "rnn-xp\[aeon\]"'
-    ):
-        japanese_vowels()
+    words = rf'The task {task.__name__} needs the aeon package.* pip install "rnn-xp\[aeon\]"'
+    with pytest.raises(ValueError, match=words):
+        task()
+
+
+def test_plaid_without_sktime_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aeon", pytest)  # any package will do: it is not asked for anything
+    monkeypatch.setitem(sys.modules, "sktime", None)
+    words = "The task plaid needs the sktime package; install it with: pip install sktime"
+    with pytest.raises(ValueError, match=words):
+        plaid()

@@ -44,8 +44,7 @@ def test_unknown_characters():
     [
         ([0, -1], "`tokens` must hold tokens in 0..V - 1 with V = 2; got -1"),
         ([0, 2], "got 2"),
-        ([[0]], r"`tokens` must be integers of shape \(T,\); got int64 of shape \(1, 1\)"),
-        ([0.0], r"got float64 of shape \(1,\)"),
+        ([[0]], r"`tokens` must have shape \(T,\); got \(1, 1\)"),
     ],
 )
 def test_decode_refuses(tokens, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,28 @@ def test_forget_bias_of_the_users_own_choice() -> None:
 def test_forget_bias_leaves_cells_without_a_forget_gate_alone() -> None:
     spec = Spec((3 * H,), "bias_ih", fan_in=3 * H, hidden_size=H, gates=("r", "z", "n"))
     np.testing.assert_array_equal(draw(INITIALIZERS["orthogonal"], spec, generator(0)), np.zeros(3 * H))
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_vectors_begin_with_their_own_values(name: str) -> None:
+    """Those that have one; the rest is drawn, and is what it would have been without."""
+    spec = Spec((4, H), "vectors", fan_in=H, hidden_size=H)
+    plain = draw(INITIALIZERS[name], spec, generator(0))
+    values = draw(INITIALIZERS[name], replace(spec, initial=(1.0, None, 0.0, None)), generator(0))
+    np.testing.assert_array_equal(values[0], 1.0)
+    np.testing.assert_array_equal(values[2], 0.0)
+    np.testing.assert_array_equal(values[[1, 3]], plain[[1, 3]])
+    assert plain.all() == (name == "pytorch")
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_an_initial_state_begins_with_zero(name: str) -> None:
+    """And leaves the generator as it was, so that what comes after is the same without it."""
+    source = generator(0)
+    values = draw(INITIALIZERS[name], Spec((P,), "state_0", fan_in=P, hidden_size=H), source)
+    np.testing.assert_array_equal(values, np.zeros(P))
+    assert values.dtype == np.float64
+    assert source.random() == generator(0).random()
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)

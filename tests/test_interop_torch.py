@@ -20,6 +20,7 @@ LAYERS = {
     "lstm": rx.LSTM(3, 4, bidirectional=True),
     "lstm_projected": rx.LSTM(3, 4, num_layers=2, bidirectional=True, proj_size=2),
     "no_bias": rx.GRU(3, 4, bidirectional=True, bias=False),
+    "noisy": rx.LSTM(3, 4, recurrent_dropout=0.5),  # only while training
     "linear": rx.Linear(3, 4),
     "linear_no_bias": rx.Linear(3, 4, bias=False),
     "embedding": rx.Embedding(7, 3),
@@ -221,7 +222,12 @@ def test_params_of_another_layer_are_refused() -> None:
         (
             rx.LSTM(3, 4, peepholes=True),
             ValueError,
-            r"got the cell 'lstm\(peepholes=True\)'\. It knows RNN, GRU and LSTM\.",
+            r"got the cell 'lstm\(peepholes=True\)'\. It knows RNN, GRU and LSTM, without .* peepholes",
+        ),
+        (
+            rx.GRU(3, 4, layer_norm=True),
+            ValueError,
+            r"got the cell 'layer_norm\(gru\)'\. It knows RNN, GRU and LSTM, without layer_norm, ",
         ),
         (
             rx.LSTM(3, 4, reverse=True),
@@ -229,9 +235,14 @@ def test_params_of_another_layer_are_refused() -> None:
             r"none runs against time alone; got LSTM\(3, 4, reverse=True\)\.",
         ),
         (
+            rx.LSTM(3, 4, learn_state=True),
+            ValueError,
+            r"`layer` must have learn_state=False: .*; got LSTM\(3, 4, learn_state=True\)\. .*state_0=None\.",
+        ),
+        (
             rx.Recurrent(lstm.LSTM._replace(name="mine"), 3, 4),
             ValueError,
-            r"got the cell 'mine'\. It knows RNN, GRU and LSTM\.",
+            r"got the cell 'mine'\. It knows RNN, GRU and LSTM, ",
         ),
         (
             rx.Sequential(rx.Linear(3, 4)),

@@ -76,7 +76,7 @@ def three_steps(backend: Backend, name: str, model: rx.Sequential, loss: str, op
     rows = []
     with nothing_moves(name):
         for step in range(3):
-            value, d_params = loss_and_gradients(
+            value, d_params, _ = loss_and_gradients(
                 model, params, LOSSES[loss], x, target, share, Context(xp, valid, rx.Rng(0, step))
             )
             clipped, norm = clip_by_global_norm(d_params, 0.5, xp=xp)

@@ -46,11 +46,21 @@ def reference_philox(counter: list[int], key: list[int]) -> list[int]:
     return [L0, R0, L1, R1]
 
 
-def host_mask(backend: Backend, rng: Rng, rate: float, shape: tuple[int, int, int]) -> np.ndarray:
-    mask = keep_mask(rng, rate, shape, xp=backend.xp, device=backend.device)
+def host_mask(
+    backend: Backend,
+    rng: Rng,
+    rate: float,
+    shape: tuple[int, int, int],
+    times: np.ndarray | None = None,
+    same: bool = False,
+) -> np.ndarray:
+    given = None if times is None else backend.asarray(times, dtype=backend.xp.int64)
+    mask = keep_mask(rng, rate, shape, xp=backend.xp, device=backend.device, times=given, same=same)
     assert mask.dtype == backend.xp.bool
     assert mask.device == backend.device
-    assert tuple(mask.shape) == shape
+    assert tuple(mask.shape) == ((1, *shape[1:]) if same else shape)
+    if given is not None:
+        np.testing.assert_array_equal(backend.to_numpy(given), times)
     return backend.to_numpy(mask)
 
 
@@ -121,6 +131,35 @@ def test_mask_is_the_documented_function(backend: Backend, rate: float) -> None:
         assert mask[t, n, b] == (word >= round(rate * 2**32))
 
 
+TIMES = np.random.RandomState(0).randint(0, 5, (5, 3))
+
+
+@pytest.mark.parametrize("time", [0, 4, 2**32 - 5])
+@pytest.mark.parametrize(
+    ("options", "clock"),
+    [
+        ({}, lambda t, b, time: time + t),
+        ({"times": TIMES}, lambda t, b, time: time + TIMES[t, b]),
+        ({"same": True}, lambda t, b, time: 0),
+        ({"same": True, "times": TIMES}, lambda t, b, time: 0),
+    ],
+    ids=["place", "times", "same", "same for all times"],
+)
+def test_mask_at_other_times(backend: Backend, options: dict[str, Any], clock: Any, time: int) -> None:
+    """The counter's time is the step's own place or `times`, after those of `rng`; or 0."""
+    rng, (T, N, B) = Rng(seed=9, step=5, layer=3, sample=11, time=time), (5, 6, 3)
+    mask = host_mask(backend, rng, 0.5, (T, N, B), **options)
+    for t, n, b in itertools.product(range(mask.shape[0]), range(N), range(B)):
+        word = reference_philox([n // 4, int(clock(t, b, time)), rng.sample + b, rng.layer], [9, 5])[n % 4]
+        assert mask[t, n, b] == (word >= 2**31)
+
+
+def test_parts_of_a_sequence_keep_their_masks(backend: Backend) -> None:
+    whole = host_mask(backend, Rng(3, 4), 0.5, (6, 7, 2))
+    parts = [host_mask(backend, Rng(3, 4, time=first), 0.5, (2, 7, 2)) for first in (0, 2, 4)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
 def test_statistics(rate: float) -> None:
     """Means over everything and along each axis, and products of neighbours, within 5 sigma."""
@@ -155,7 +194,7 @@ def test_longer_wider_and_larger_masks_begin_alike(backend: Backend) -> None:
     np.testing.assert_array_equal(host_mask(backend, Rng(3, 4), 0.5, (9, 13, 8))[:5, :7, :6], small)
 
 
-@pytest.mark.parametrize("other", [{"seed": 4}, {"step": 5}, {"layer": 1}, {"sample": 6}])
+@pytest.mark.parametrize("other", [{"seed": 4}, {"step": 5}, {"layer": 1}, {"sample": 6}, {"time": 8}])
 def test_every_field_changes_the_mask(other: dict[str, int]) -> None:
     keys = Rng(3, 4), Rng(3, 4)._replace(**other)
     one, two = (host_mask(get_backend("numpy"), key, 0.5, (8, 8, 6)) for key in keys)
@@ -175,6 +214,14 @@ def test_fields_out_of_range(field: str) -> None:
             keep_mask(Rng(0, 0)._replace(**{field: value}), 0.5, (1, 1, 1), xp=np)
     with pytest.raises(TypeError, match=rf"`rng.{field}` must be an integer .*; got 0\.5\."):
         keep_mask(Rng(0, 0)._replace(**{field: 0.5}), 0.5, (1, 1, 1), xp=np)
+
+
+def test_samples_and_times_past_the_last_counter() -> None:
+    most = r"must be .* at most 4294967296; got 4294967297\."
+    with pytest.raises(ValueError, match=r"`rng.sample \+ B` " + most):
+        keep_mask(Rng(0, 0, sample=2**32 - 1), 0.5, (1, 1, 2), xp=np)
+    with pytest.raises(ValueError, match=r"`rng.time \+ T` " + most):
+        keep_mask(Rng(0, 0, time=2**32 - 1), 0.5, (2, 1, 1), xp=np)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])

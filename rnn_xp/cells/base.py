@@ -27,6 +27,8 @@ rule, linear in d_result.
         d_result  the gradient of what forward returned, in the same form
         d_a       the gradients of `a`, in its order; those of a vector as planes, which the engine sums
         d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not
+
+A pair that is not pointwise, but mixes the units of a sample, over axis -2, runs on the portable engine.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class Pair(NamedTuple):
         The names of the planes in `kept`.
     vectors : tuple of str
         The names of the parameters of a number for each unit that it reads, such as peepholes.
+    vectors_0 : tuple of float or None
+        What each of them begins with; None, or none at all: it is drawn.
     """
 
     forward: Callable[..., tuple[Any, tuple[Array, ...]]]
@@ -74,6 +78,7 @@ class Pair(NamedTuple):
     apart: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
+    vectors_0: tuple[float | None, ...] = ()
 
     @property
     def operands(self) -> tuple[str, ...]:
@@ -110,6 +115,12 @@ class Cell(NamedTuple):
     def vectors(self) -> tuple[str, ...]:
         """The rows of the parameter `vectors`, (V, H), in order."""
         return tuple(name for pair in self.pairs for name in pair.vectors)
+
+    @property
+    def vectors_0(self) -> tuple[float | None, ...]:
+        """What each of these rows begins with; None: it is drawn."""
+        values = (pair.vectors_0 or (None,) * len(pair.vectors) for pair in self.pairs)
+        return tuple(value for pair in values for value in pair)
 
 
 @dataclass(frozen=True)
@@ -159,6 +170,10 @@ def check(cell: Any) -> Cell:
     if len(set(cell.vectors)) != len(cell.vectors):
         msg = f"`vectors` of a cell must have names of their own; got {cell.vectors}."
         raise ValueError(msg)
+    for pair in cell.pairs:
+        if len(pair.vectors_0) not in (0, len(pair.vectors)):
+            msg = f"`vectors_0` of a pair must hold a value for each of {pair.vectors}; got {pair.vectors_0}."
+            raise ValueError(msg)
     read = known = 0
     for pair, gates in zip(cell.pairs, operands, strict=True):
         read, known = read + len(pair.reads), known + len(gates)

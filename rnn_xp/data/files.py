@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
+from rnn_xp.data import arguments
 from rnn_xp.data.labels import Task, are_numbers, encode_labels, listed, targets
 from rnn_xp.data.longform import read_sequences
 from rnn_xp.data.sequences import Dataset, Layout, pad, to_time_major, valid_steps
@@ -60,12 +61,17 @@ def load(
 
     Raises
     ------
+    TypeError
+        If an argument is of the wrong kind.
     OSError
         If the file cannot be opened.
     ValueError
         If it does not hold what its extension promises, with the path and the place; or if aeon is missing.
     """
-    source = os.fspath(path)
+    source = arguments.path("path", path)
+    for name, column in (("id", id), ("time", time), ("target", target)):
+        arguments.text(name, column)
+    checks.one_of("layout", layout, ("NTC", "TNC", "NCT"))
     checks.one_of("task", task, (None, "classification", "regression"))
     if per_step is not None:
         checks.boolean("per_step", per_step)

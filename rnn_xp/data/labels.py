@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnn_xp.data.sequences import Dataset, plain
+from rnn_xp.data.arguments import names
+from rnn_xp.data.sequences import plain
 
 Task: TypeAlias = Literal["classification", "regression"] | None
 """What targets are; None: strings and integers are classes, floats are numbers."""
@@ -35,9 +36,10 @@ def encode_labels(
     Raises
     ------
     TypeError
-        If `y` holds anything else, or is masked; floats are targets of a regression.
+        If `y` holds anything else, or is masked (floats are targets of a regression), or `classes` are no
+        strings.
     ValueError
-        If `y` is ragged, or holds a class that is not in `classes`.
+        If `y` is ragged, or holds a class that is not in `classes`, or two of these are the same.
 
     Examples
     --------
@@ -57,35 +59,14 @@ def encode_labels(
         msg = f"`y` must hold class names: strings, integers or booleans; got dtype {labels.dtype}."
         raise TypeError(msg)
     distinct, positions = np.unique(labels, return_inverse=True)
-    names = [str(name) for name in distinct.tolist()]
-    known = tuple(_in_order(names)) if classes is None else tuple(str(name) for name in classes)
+    found = [str(name) for name in distinct.tolist()]
+    known = tuple(_in_order(found)) if classes is None else names("classes", classes)
     index = {name: place for place, name in enumerate(known)}
-    unseen = [name for name in names if name not in index]
+    unseen = [name for name in found if name not in index]
     if unseen:
         msg = f"`y` must hold only the known classes {listed(known)}; got {listed(unseen)}."
         raise ValueError(msg)
-    return np.array([index[name] for name in names], dtype=np.int64)[positions], known
-
-
-def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
-    """Return `dataset` with its labels as indices into `classes`, those of a trained model.
-
-    Raises
-    ------
-    ValueError
-        If `dataset` holds numbers instead of classes, or a class that is not in `classes`.
-
-    Examples
-    --------
-    >>> test = Dataset(np.zeros((2, 1, 1)), np.array([0, 0]), classes=("b",))
-    >>> with_classes(test, ("a", "b")).y.tolist()
-    [1, 1]
-    """
-    if dataset.classes is None or dataset.y is None:
-        msg = f"`dataset` must hold classes, of {listed(classes)}; got numbers or no targets."
-        raise ValueError(msg)
-    table, known = encode_labels(np.array(dataset.classes, dtype=np.str_), classes)
-    return dataset._replace(y=table[dataset.y], classes=known)
+    return np.array([index[name] for name in found], dtype=np.int64)[positions], known
 
 
 def targets(y: NDArray[Any], task: Task) -> tuple[NDArray[Any], tuple[str, ...] | None]:

@@ -1,8 +1,8 @@
-"""Sequences of unequal length as one padded array: layout, lengths, scaling."""
+"""Sequences of unequal length as one padded array: layout, lengths, masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ Layout: TypeAlias = Literal["NTC", "TNC", "NCT"]
 
 _TO_TIME_MAJOR = {"NTC": (1, 0, 2), "TNC": (0, 1, 2), "NCT": (2, 0, 1)}
 _TOKENS_TO_TIME_MAJOR = {"NTC": (1, 0), "TNC": (0, 1)}
+_LARGEST = np.iinfo(np.int64).max
 
 
 class Dataset(NamedTuple):
@@ -41,45 +42,6 @@ class Dataset(NamedTuple):
     features: tuple[str, ...] = ()
 
 
-def with_features(dataset: Dataset, features: Sequence[str]) -> Dataset:
-    """Return `dataset` with its channels in the order of `features`, those of a trained model.
-
-    Raises
-    ------
-    ValueError
-        If its channels have other names.
-
-    Examples
-    --------
-    >>> test = Dataset(np.array([[[1.0, 2.0]]]), features=("b", "a"))
-    >>> with_features(test, ("a", "b")).X.tolist()
-    [[[2.0, 1.0]]]
-    """
-    if sorted(dataset.features) != sorted(features):
-        must, came = (", ".join(map(repr, names)) or "none" for names in (features, dataset.features))
-        msg = f"`dataset` must hold the features {must}; got {came}."
-        raise ValueError(msg)
-    if dataset.features == tuple(features):
-        return dataset
-    order = [dataset.features.index(name) for name in features]
-    return dataset._replace(X=dataset.X[..., order], features=tuple(features))
-
-
-class Scaling(NamedTuple):
-    """Mean and standard deviation of each channel, both of shape (C,)."""
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-
-    def apply(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return `X`, channels last, with each channel shifted and divided: (X - mean) / std."""
-        if X.ndim == 0 or X.shape[-1] != len(self.mean):
-            msg = f"`X` must have shape (..., C) with C = {len(self.mean)}, as in training; got {X.shape}."
-            raise ValueError(msg)
-        scaled: NDArray[np.float64] = (X - self.mean) / self.std
-        return scaled
-
-
 def pad(sequences: Iterable[ArrayLike]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Put sequences of unequal length into one array, zero past each end.
 
@@ -96,9 +58,9 @@ def pad(sequences: Iterable[ArrayLike]) -> tuple[NDArray[Any], NDArray[np.int64]
     Raises
     ------
     TypeError
-        If a sequence does not hold real numbers.
+        If `sequences` cannot be iterated over, or one does not hold real numbers.
     ValueError
-        If there are no sequences, or they differ in their number of channels.
+        If there are no sequences, they differ in their number of channels, or a token is beyond int64.
 
     Examples
     --------
@@ -106,6 +68,9 @@ def pad(sequences: Iterable[ArrayLike]) -> tuple[NDArray[Any], NDArray[np.int64]
     >>> X.shape, lengths.tolist(), X[0].tolist()
     ((2, 2, 2), [1, 2], [[1.0, 2.0], [0.0, 0.0]])
     """
+    if not isinstance(sequences, Iterable):
+        msg = f"`sequences` must be a list of arrays (T_i, C); got {sequences!r}."
+        raise TypeError(msg)
     arrays = [numbers(f"sequences[{index}]", sequence) for index, sequence in enumerate(sequences)]
     if not arrays:
         msg = "`sequences` must hold at least one sequence; got none."
@@ -122,7 +87,10 @@ def pad(sequences: Iterable[ArrayLike]) -> tuple[NDArray[Any], NDArray[np.int64]
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     shape = (len(arrays), int(lengths.max()), *first.shape[1:])
     X = np.zeros(shape, dtype=np.int64 if tokens else np.float64)
-    for row, array in zip(X, arrays, strict=True):
+    for index, (row, array) in enumerate(zip(X, arrays, strict=True)):
+        if tokens and array.size and array.max() > _LARGEST:
+            msg = f"`sequences[{index}]` must hold tokens of at most 63 bits; got {array.max()}."
+            raise ValueError(msg)
         row[: len(array)] = array
     return (X if tokens or X.ndim == 3 else X[:, :, np.newaxis]), lengths
 
@@ -167,26 +135,111 @@ def to_time_major(name: str, X: ArrayLike, layout: str) -> NDArray[Any]:
 
 
 def valid_steps(steps: int, batch: int, lengths: ArrayLike | None) -> NDArray[np.bool_]:
-    """Return the mask (T, N) of the steps that belong to a sequence.
+    """Return the mask (T, N) of the steps that belong to a sequence; `lengths` (N,) are None where all do.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the numbers are no integers of at least 0, or `lengths` not `batch` of them in 0..T.
 
     Examples
     --------
     >>> valid_steps(2, 3, [0, 1, 2]).astype(int).tolist()
     [[0, 1, 1], [0, 0, 1]]
     """
+    steps, batch = checks.integer("steps", steps, 0), checks.integer("batch", batch, 0)
     if lengths is None:
         return np.ones((steps, batch), dtype=np.bool_)
     return np.arange(steps)[:, np.newaxis] < np.array(checks.lengths(lengths, batch, steps), dtype=np.int64)
 
 
-def check_finite(name: str, X: NDArray[Any], lengths: ArrayLike | None = None) -> None:
+def compact(X: ArrayLike, mask: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Move the valid steps of each sequence to its front, in their order, whatever the pattern of `mask`.
+
+    Parameters
+    ----------
+    X : array of shape (N, T, ...), of any dtype
+    mask : boolean array of shape (N, T)
+        Which steps are valid.
+
+    Returns
+    -------
+    X : array of shape (N, T', ...)
+        A copy, zero past each sequence's end; T' is the length of the longest.
+    lengths : array of shape (N,), int64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `mask` does not hold True and False, or the shapes do not belong together.
+
+    Examples
+    --------
+    >>> X, lengths = compact([[1, 2, 3], [4, 5, 6]], np.array([[True, False, True], [False, True, False]]))
+    >>> X.tolist(), lengths.tolist()
+    ([[1, 3], [5, 0]], [2, 1])
+    """
+    array, valid = plain("X", X), _mask(mask)
+    if array.shape[:2] != valid.shape:
+        msg = f"`X` must have shape (N, T, ...) with the mask's N, T = {valid.shape}; got {array.shape}."
+        raise ValueError(msg)
+    lengths = valid.sum(axis=1, dtype=np.int64)
+    front = _front(lengths)
+    moved = np.zeros(front.shape + array.shape[2:], dtype=array.dtype)
+    moved[front] = array[valid]  # both go row by row, and in a row by time
+    return moved, lengths
+
+
+def scatter(Y: ArrayLike, mask: ArrayLike) -> NDArray[Any]:
+    """Undo `compact`: put the steps at the front of each sequence back where `mask` (N, T) is True.
+
+    Parameters
+    ----------
+    Y : array of shape (N, T', ...), of any dtype
+        T' is at least the largest number of valid steps in a row of `mask`; what follows them is ignored.
+    mask : boolean array of shape (N, T)
+
+    Returns
+    -------
+    array of shape (N, T, ...)
+        A copy, zero where `mask` is False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `mask` does not hold True and False, or the shapes do not belong together.
+
+    Examples
+    --------
+    >>> scatter([[1, 3], [5, 0]], np.array([[True, False, True], [False, True, False]])).tolist()
+    [[1, 0, 3], [0, 5, 0]]
+    """
+    array, valid = plain("Y", Y), _mask(mask)
+    front = _front(valid.sum(axis=1))
+    N, longest = front.shape
+    if array.ndim < 2 or len(array) != N or array.shape[1] < longest:
+        msg = f"`Y` must have shape (N, T', ...) with N = {N} and T' >= {longest}; got {array.shape}."
+        raise ValueError(msg)
+    spread = np.zeros(valid.shape + array.shape[2:], dtype=array.dtype)
+    spread[valid] = array[:, :longest][front]
+    return spread
+
+
+def check_finite(name: str, X: ArrayLike, lengths: ArrayLike | None = None) -> None:
     """Refuse NaN and infinity in the valid steps of `X` (T, N, C) or (T, N); padding may hold anything.
 
     Raises
     ------
+    TypeError
+        If `X` does not hold real numbers.
     ValueError
-        With the place of the first such value, in the order of samples, then steps, then features.
+        If it has other axes; or with the place of the first such value, in the order of samples, then steps,
+        then features.
     """
+    X = numbers(name, X)
+    if X.ndim not in (2, 3):
+        msg = f"`{name}` must have shape (T, N, C) or (T, N); got {X.shape}."
+        raise ValueError(msg)
     bad = ~np.isfinite(X)
     if not bad.any():
         return
@@ -200,41 +253,6 @@ def check_finite(name: str, X: NDArray[Any], lengths: ArrayLike | None = None) -
             f"({len(places)} value(s) are not). Fill them or drop the sample; only padding may hold anything."
         )
         raise ValueError(msg)
-
-
-def fit_scaling(X: NDArray[Any], lengths: ArrayLike | None = None, features: Sequence[str] = ()) -> Scaling:
-    """Return the mean and the (population) standard deviation of each channel of `X` (T, N, C).
-
-    Only valid steps count. A channel that never changes gets the standard deviation 1, so that it becomes 0.
-
-    Raises
-    ------
-    ValueError
-        If `X` has other axes, no valid step, or values so large that their spread overflows; the channel is
-        then called by its name in `features`, if they are given.
-
-    Examples
-    --------
-    >>> fit_scaling(np.array([[[1.0]], [[3.0]], [[99.0]]]), lengths=[2])
-    Scaling(mean=array([2.]), std=array([1.]))
-    """
-    if X.ndim != 3:
-        msg = f"`X` must have shape (T, N, C); got {X.shape}."
-        raise ValueError(msg)
-    steps = X[valid_steps(X.shape[0], X.shape[1], lengths)].astype(np.float64)
-    if len(steps) == 0:
-        msg = f"`X` must hold at least one valid step to fit a scaling; got shape {X.shape} with none."
-        raise ValueError(msg)
-    # The deviation of a constant can be a tiny number instead of 0, by rounding.
-    constant = steps.max(axis=0) == steps.min(axis=0)
-    with np.errstate(all="ignore"):
-        scaling = Scaling(steps.mean(axis=0), np.where(constant, 1.0, steps.std(axis=0)))
-    wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std))
-    if len(wild):
-        name = features[wild[0]] if features else f"channel {wild[0]}"
-        msg = f"column {name}: the spread of its values overflows; scale them down, or check them."
-        raise ValueError(msg)
-    return scaling
 
 
 def plain(name: str, value: ArrayLike, hint: str = "") -> NDArray[Any]:
@@ -257,3 +275,20 @@ def numbers(name: str, value: ArrayLike) -> NDArray[Any]:
         msg = f"`{name}` must hold real numbers; got dtype {array.dtype}."
         raise TypeError(msg)
     return array
+
+
+def _mask(value: ArrayLike) -> NDArray[np.bool_]:
+    """Return `value` as a mask (N, T)."""
+    mask = plain("mask", value)
+    if mask.dtype != np.bool_:
+        msg = f"`mask` must hold True and False; got dtype {mask.dtype}. From numbers: mask != 0."
+        raise TypeError(msg)
+    if mask.ndim != 2:
+        msg = f"`mask` must have shape (N, T); got {mask.shape}."
+        raise ValueError(msg)
+    return mask
+
+
+def _front(lengths: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the mask (N, T') of the first `lengths` (N,) steps; T' is the largest."""
+    return np.arange(lengths.max(initial=0)) < lengths[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Tasks that need no file of the user's: the tutorial's, and a recorded one from the aeon package."""
+"""Tasks that need no file of the user's: the tutorial's, and recorded ones from wheels of other packages."""
 
 from __future__ import annotations
 
@@ -51,15 +51,54 @@ def japanese_vowels() -> tuple[Dataset, Dataset]:
     ValueError
         If aeon is not installed.
     """
+    return _from_wheel("japanese_vowels", "aeon", "JapaneseVowels")
+
+
+def pickup_gesture() -> tuple[Dataset, Dataset]:
+    """Return the training and the test part of PickupGestureWiimoteZ: which of ten gestures it was.
+
+    50 and 50 recordings of a hand-held controller's acceleration along one axis, 29 to 361 steps
+    (Guna, Humar and Pogačnik, 2012). The files are those in the wheel of the aeon package: nothing is
+    downloaded.
+
+    Raises
+    ------
+    ValueError
+        If aeon is not installed.
+    """
+    return _from_wheel("pickup_gesture", "aeon", "PickupGestureWiimoteZ")
+
+
+def plaid() -> tuple[Dataset, Dataset]:
+    """Return the training and the test part of PLAID: which of eleven kinds of appliance draws current.
+
+    537 and 537 recordings of one current, 100 to 1344 steps (Gao, Giri, Kara and Bergés, 2014). The files are
+    those in the wheel of the sktime package, which aeon reads: nothing is downloaded.
+
+    Raises
+    ------
+    ValueError
+        If sktime or aeon is not installed.
+    """
+    return _from_wheel("plaid", "sktime", "PLAID")
+
+
+def _from_wheel(task: str, package: str, name: str) -> tuple[Dataset, Dataset]:
+    """Return the parts of a data set whose files lie in an installed package."""
     from importlib import resources
 
     try:
-        folder = resources.files("aeon") / "datasets" / "data" / "JapaneseVowels"
+        resources.files("aeon")  # it reads the files, whosever they are
     except ImportError as error:
-        msg = f"The task japanese_vowels {NEEDS_AEON}"
+        msg = f"The task {task} {NEEDS_AEON}"
+        raise ValueError(msg) from error
+    try:
+        folder = resources.files(package) / "datasets" / "data" / name
+    except ImportError as error:
+        msg = f"The task {task} needs the {package} package; install it with: pip install {package}"
         raise ValueError(msg) from error
     with (
-        resources.as_file(folder / "JapaneseVowels_TRAIN.ts") as train,
-        resources.as_file(folder / "JapaneseVowels_TEST.ts") as test,
+        resources.as_file(folder / f"{name}_TRAIN.ts") as train,
+        resources.as_file(folder / f"{name}_TEST.ts") as test,
     ):
         return load(train), load(test)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnn_xp import checks
+from rnn_xp.data import arguments
+from rnn_xp.data.sequences import plain
 
 Tokens: TypeAlias = NDArray[np.int64]
 TextOrTokens = TypeVar("TextOrTokens", str, Tokens)
@@ -29,15 +31,26 @@ class Vocabulary(NamedTuple):
 
         Raises
         ------
+        TypeError
+            If `text` or `unknown` is no string.
         ValueError
-            If `text` holds an unknown character and `unknown` is not given, or is unknown itself.
+            If `text` holds an unknown character and `unknown` is not given, or is unknown itself; or if the
+            vocabulary holds anything but single characters.
 
         Examples
         --------
         >>> Vocabulary(("a", "b", "?")).encode("abba!", unknown="?").tolist()
         [0, 1, 1, 0, 2]
         """
-        own, codes = _code_points("".join(self.characters)), _code_points(text)
+        codes = _code_points(arguments.text("text", text))
+        if unknown is not None:
+            arguments.text("unknown", unknown)
+        if not self.characters or not all(
+            isinstance(each, str) and len(each) == 1 for each in self.characters
+        ):
+            msg = f"`characters` must be at least one string, each of one character; got {self.characters}."
+            raise ValueError(msg)
+        own = _code_points("".join(self.characters))
         order = np.argsort(own)
         tokens: Tokens = order[np.searchsorted(own, codes, sorter=order).clip(max=len(own) - 1)]
         strange = np.flatnonzero(own[tokens] != codes)
@@ -57,8 +70,10 @@ class Vocabulary(NamedTuple):
 
         Raises
         ------
+        TypeError
+            If `tokens` are no integers.
         ValueError
-            If a token lies outside 0..V - 1.
+            If they have another shape, or one lies outside 0..V - 1.
 
         Examples
         --------
@@ -74,6 +89,8 @@ def vocabulary(text: str) -> Vocabulary:
 
     Raises
     ------
+    TypeError
+        If `text` is no string.
     ValueError
         If `text` is empty.
 
@@ -82,7 +99,7 @@ def vocabulary(text: str) -> Vocabulary:
     >>> vocabulary("abba")
     Vocabulary(characters=('a', 'b'))
     """
-    if not text:
+    if not arguments.text("text", text):
         msg = "`text` must hold at least one character; got none."
         raise ValueError(msg)
     return Vocabulary(tuple(sorted(set(text))))
@@ -103,6 +120,8 @@ def split(text: TextOrTokens, held_out: float = 0.1) -> tuple[TextOrTokens, Text
 
     Raises
     ------
+    TypeError
+        If `text` is neither a string nor an array of tokens (T,), or `held_out` no number.
     ValueError
         If `held_out` is not between 0 and 1, or leaves one part empty.
 
@@ -111,6 +130,9 @@ def split(text: TextOrTokens, held_out: float = 0.1) -> tuple[TextOrTokens, Text
     >>> split("0123456789")
     ('012345678', '9')
     """
+    if not isinstance(text, str) and getattr(text, "ndim", None) != 1:
+        msg = f"`text` must be a string, or an array of tokens (T,); got {type(text).__name__}."
+        raise TypeError(msg)
     share = checks.number("held_out", held_out, 0.0, 1.0, open_low=True)
     cut = len(text) - int(len(text) * share)
     if not 0 < cut < len(text):
@@ -119,7 +141,7 @@ def split(text: TextOrTokens, held_out: float = 0.1) -> tuple[TextOrTokens, Text
     return text[:cut], text[cut:]
 
 
-def windows(tokens: Tokens, length: int) -> tuple[Tokens, Tokens]:
+def windows(tokens: ArrayLike, length: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut `tokens` (T,) into windows, in order, to predict each next token.
 
     Parameters
@@ -130,13 +152,15 @@ def windows(tokens: Tokens, length: int) -> tuple[Tokens, Tokens]:
 
     Returns
     -------
-    X, y : arrays of shape (N, length)
+    X, y : arrays of shape (N, length), of the dtype of `tokens`
         y is X one token later. What is left after the last whole window is dropped.
 
     Raises
     ------
+    TypeError
+        If `tokens` does not hold integers, or `length` is none.
     ValueError
-        If `tokens` has no whole window and the token after it.
+        If `tokens` has another shape, or no whole window and the token after it.
 
     Examples
     --------
@@ -144,13 +168,13 @@ def windows(tokens: Tokens, length: int) -> tuple[Tokens, Tokens]:
     >>> X.tolist(), y.tolist()
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """
-    length = checks.integer("length", length)
-    count = (len(tokens) - 1) // length
+    array, length = _integers("tokens", tokens), checks.integer("length", length)
+    count = (len(array) - 1) // length
     if count < 1:
-        msg = f"`tokens` must hold at least length + 1 = {length + 1} tokens; got {len(tokens)}."
+        msg = f"`tokens` must hold at least length + 1 = {length + 1} tokens; got {len(array)}."
         raise ValueError(msg)
     end = count * length
-    return tokens[:end].reshape(count, length), tokens[1 : end + 1].reshape(count, length)
+    return array[:end].reshape(count, length), array[1 : end + 1].reshape(count, length)
 
 
 def trigram_bits(train: ArrayLike, held_out: ArrayLike, size: int) -> float:
@@ -169,8 +193,10 @@ def trigram_bits(train: ArrayLike, held_out: ArrayLike, size: int) -> float:
 
     Raises
     ------
+    TypeError
+        If tokens are no integers.
     ValueError
-        If a token is out of range, or there are fewer than 30 to train on or 3 to test on.
+        If one is out of range, or there are fewer than 30 to train on or 3 to test on, or V is above 2**20.
 
     Examples
     --------
@@ -178,7 +204,7 @@ def trigram_bits(train: ArrayLike, held_out: ArrayLike, size: int) -> float:
     >>> bits < 0.01
     True
     """
-    size = checks.integer("size", size)
+    size = checks.integer("size", size, 1, 2**20)  # a run of three is one integer of 63 bits
     known, new = _tokens("train", train, size), _tokens("held_out", held_out, size)
     for name, tokens, least in (("train", known, 30), ("held_out", new, 3)):
         if len(tokens) < least:
@@ -224,12 +250,21 @@ def _code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32)
 
 
+def _integers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return `value` as integers (T,); none at all may be of any dtype."""
+    tokens = plain(name, value)
+    if tokens.dtype.kind not in "iu" and tokens.size:
+        msg = f"`{name}` must be integers of shape (T,); got {tokens.dtype} of shape {tokens.shape}."
+        raise TypeError(msg)
+    if tokens.ndim != 1:
+        msg = f"`{name}` must have shape (T,); got {tokens.shape}."
+        raise ValueError(msg)
+    return tokens
+
+
 def _tokens(name: str, value: ArrayLike, size: int) -> Tokens:
     """Return `value` as tokens in 0..size - 1."""
-    tokens = np.asarray(value)
-    if tokens.ndim != 1 or (tokens.dtype.kind not in "iu" and tokens.size):
-        msg = f"`{name}` must be integers of shape (T,); got {tokens.dtype} of shape {tokens.shape}."
-        raise ValueError(msg)
+    tokens = _integers(name, value)
     bad = tokens[(tokens < 0) | (tokens >= size)]
     if len(bad):
         msg = f"`{name}` must hold tokens in 0..V - 1 with V = {size}; got {bad[0]}."

@@ -131,6 +131,11 @@ def plans(cell: Cell) -> tuple[Plan, ...]:
     return tuple(result)
 
 
+def extra_planes(cell: Cell) -> int:
+    """Return how many planes of (T, K, H, B) a run needs beside the gates."""
+    return plans(cell)[-1].extra.stop
+
+
 def stages(cell: Cell, weight_hh: Array, bias_hh: Array | None, vectors: Array | None) -> list[Stage]:
     """Give every pair of the cell its parameters."""
     H = weight_hh.shape[0] // len(cell.gates)

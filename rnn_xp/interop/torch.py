@@ -122,11 +122,17 @@ def _keys(layer: Layer) -> list[str]:
         msg = f"`layer` must be an RNN, GRU, LSTM, Linear or Embedding, one by itself; got {kind}."
         raise TypeError(msg)
     if layer.cell not in _CELLS:
-        way = 'It has GRU(..., reset="after").' if layer.cell == gru.BEFORE else "It knows RNN, GRU and LSTM."
+        way = "It knows RNN, GRU and LSTM, without layer_norm, peepholes and the like."
+        if layer.cell == gru.BEFORE:
+            way = 'It has GRU(..., reset="after").'
         msg = f"`layer` must be one that PyTorch has too; got the cell {layer.cell.name!r}. {way}"
         raise ValueError(msg)
     if layer.reverse:
         msg = f"`layer` must be one that PyTorch has too: none runs against time alone; got {layer!r}."
+        raise ValueError(msg)
+    if layer.learn_state:
+        way = "Take the same layer without it, and its params with state_0=None."
+        msg = f"`layer` must have learn_state=False: PyTorch learns no initial state; got {layer!r}. {way}"
         raise ValueError(msg)
     keys = []
     for place, params in enumerate(layer.spec()):

@@ -15,8 +15,21 @@ from rnn_xp.layers.pooling import LastStep as LastStep
 from rnn_xp.layers.pooling import MaxPool as MaxPool
 from rnn_xp.layers.pooling import MeanPool as MeanPool
 from rnn_xp.layers.recurrent import Recurrent as Recurrent
+from rnn_xp.layers.residual import Residual as Residual
 
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
-    for layer in (RNN, GRU, LSTM, Recurrent, Linear, Embedding, Dropout, LastStep, MeanPool, MaxPool)
+    for layer in (
+        RNN,
+        GRU,
+        LSTM,
+        Recurrent,
+        Linear,
+        Embedding,
+        Dropout,
+        Residual,
+        LastStep,
+        MeanPool,
+        MaxPool,
+    )
 }

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, get_backend, namespace
 from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
+from rnn_xp.layers.marks import recompute_of, reset_of, valid_of
 from rnn_xp.random import Rng
-from rnn_xp.sequence import Valid, valid_steps
+from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -39,6 +40,8 @@ class Context(NamedTuple):
     memory: dict[int, Any] | None = None  # a training loop lets layers keep their buffers, by their params
     states: bool = True  # False: states, and their gradients, are left out
     steps: bool = True  # False: a recurrent layer leaves out y, only its last state is wanted
+    reset: Array | None = None  # (T, B) bool, True where a new sequence begins
+    recompute: bool | int | None = None  # what is kept for the way back: True sqrt(T) steps, or so many bytes
 
 
 class Tape(NamedTuple):
@@ -54,6 +57,15 @@ class Layer(ABC):
 
     streams = 0
     """How many independent dropout masks it draws."""
+
+    runs = 0
+    """How many runs through time it makes."""
+
+    causal = False
+    """Whether it answers at each step from what it has read: it can be streamed, and its BPTT truncated."""
+
+    pools = False
+    """Whether it makes one vector of a sequence."""
 
     layers: tuple[Layer, ...] = ()
     """Of a row of layers, what it is made of."""
@@ -140,6 +152,10 @@ class Layer(ABC):
         state_0: Tree | None = None,
         lengths: Sequence[int] | None = None,
         rng: Rng | None = None,
+        *,
+        mask: Any = None,
+        reset: Any = None,
+        recompute: bool | int | None = None,
     ) -> tuple[Array, Tree, Any]:
         """Compute the outputs, the last state and the tape that `backward` reads.
 
@@ -156,6 +172,14 @@ class Layer(ABC):
             holds is ignored.
         rng : Rng, optional
             The key of the dropout masks; without it nothing is dropped.
+        mask : bool array (T, B), optional
+            Valid steps in any pattern, instead of `lengths`.
+        reset : bool array (T, B), optional
+            True where a new sequence begins: the state before that step is the initial one. Against time, one
+            begins at the step before. Not for a model that pools, which gives a row one vector.
+        recompute : bool or int, optional
+            Keep the states of about sqrt(T) steps, or so many bytes, and compute the rest again on the way
+            back: the same numbers, in less memory, in more time.
 
         Returns
         -------
@@ -163,21 +187,20 @@ class Layer(ABC):
         """
         xp = namespace(params=tree.leaves(params), x=x, state_0=tree.leaves(state_0))
         self.check_params(params)
-        valid = None
-        if lengths is not None:
-            axes = 2 if self.intake.kind == "tokens" else 3
-            if x.ndim != axes:
-                msg = f"`lengths` must be None unless `x` has a time axis, and so {axes} axes; got {x.ndim}."
-                raise ValueError(msg)
-            steps, batch = x.shape[:2]
-            valid = valid_steps(checks.lengths(lengths, batch, steps), steps, x, xp=xp)
-            x = blank(x, valid, xp=xp)
+        axes = 2 if self.intake.kind == "tokens" else 3
+        valid = valid_of(lengths, mask, x, axes, xp=xp)
+        if reset is not None and self.pools:
+            msg = f"`reset` must be None for a model that makes one vector of a row; got one for {self!r}."
+            raise ValueError(msg)
+        starts, kept_bytes = reset_of(reset, x, axes, xp=xp), recompute_of(recompute)
+        x = blank(x, valid, xp=xp)
         self.check(params, x, xp=xp)
         if valid is None:
             x = xp.asarray(x, copy=True)  # the tape keeps it, and the caller may write to his own
         if state_0 is not None:
             self.check_state(params, state_0, x.shape[1])
-        context = Context(xp, valid, None if rng is None else key(rng))
+        noise = None if rng is None else key(rng)
+        context = Context(xp, valid, noise, reset=starts, recompute=kept_bytes)
         y, state_T, kept = self.run(params, x, state_0, context)
         return blank(y, valid, xp=xp) if y.ndim == 3 else y, state_T, Tape(kept, tuple(y.shape), valid)
 
@@ -243,6 +266,14 @@ class Layer(ABC):
             kind = type(self).__name__
             msg = f"`{name}` must be None or (): {kind} has no state; got {type(state).__name__}."
             raise TypeError(msg)
+
+    def state_at(self, kept: Any, i: int) -> Tree:
+        """Return a copy of the state after i of the steps of a run that kept this; of a causal layer."""
+        return ()
+
+    def kept_bytes(self, steps: int, batch: int, itemsize: int) -> int:
+        """Return how many bytes its runs keep of a batch for the way back."""
+        return 0
 
     @abstractmethod
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Any, Tree, Any]:

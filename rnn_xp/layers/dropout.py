@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), with the mean kept."""
+"""Dropout (Srivastava et al. 2014), with the mean kept; variational as Gal and Ghahramani (2016) have it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,34 @@ from rnn_xp.typing import Array, Namespace, Tree
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
-    """Drop features of steps (T, B, D) or vectors (B, D) at `rate` while training, and scale the rest."""
+    """Drop features of steps (T, B, D) or vectors (B, D) at `rate` while training, and scale the rest.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    variational : bool
+        Whether a sequence has the same features dropped at all of its steps.
+
+    Examples
+    --------
+    >>> import rnn_xp as rx
+    >>> layer = rx.Dropout(0.5, variational=True)
+    >>> x = rx.get_backend("numpy").asarray([[[1.0] * 6]] * 2)
+    >>> layer.forward((), x, rng=rx.Rng(seed=0, step=0))[0].tolist()
+    [[[0.0, 2.0, 2.0, 2.0, 2.0, 0.0]], [[0.0, 2.0, 2.0, 2.0, 2.0, 0.0]]]
+    """
 
     rate: float
+    variational: bool = False
     streams = 1
+    causal = True
 
     def __post_init__(self) -> None:
-        """Check the argument."""
+        """Check the arguments."""
         object.__setattr__(self, "rate", checks.number("rate", self.rate, high=1.0))
+        same = bool(checks.one_of("variational", self.variational, (True, False)))
+        object.__setattr__(self, "variational", same)
 
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Give what comes in."""
@@ -36,11 +56,15 @@ class Dropout(Layer):
 
     def run(self, params: Tree, x: Array, state_0: Tree | None, context: Context) -> tuple[Array, Tree, Any]:
         """Drop; keep the mask."""
-        xp, rng = context.xp, context.rng
+        xp, rng, valid = context.xp, context.rng, context.valid
         if rng is None or not self.rate:
             return xp.asarray(x, copy=True), (), None
         T, B, N = x.shape if x.ndim == 3 else (1, *x.shape)
-        mask = xp.permute_dims(keep_mask(rng, self.rate, (T, N, B), device=x.device, xp=xp), (0, 2, 1))
+        times = None if valid is None or x.ndim == 2 else valid.times
+        keep = keep_mask(
+            rng, self.rate, (T, N, B), times=times, same=self.variational, device=x.device, xp=xp
+        )
+        mask = xp.permute_dims(keep, (0, 2, 1))
         mask = mask if x.ndim == 3 else mask[0, ...]
         return drop(x, mask, self.rate, xp=xp), (), mask
 

@@ -38,6 +38,7 @@ class Linear(Layer):
     input_size: int
     output_size: int
     bias: bool = True
+    causal = True
 
     def __post_init__(self) -> None:
         """Check every argument."""
@@ -112,6 +113,7 @@ class Embedding(Layer):
 
     num_tokens: int
     size: int
+    causal = True
 
     def __post_init__(self) -> None:
         """Check every argument."""

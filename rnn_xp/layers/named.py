@@ -9,13 +9,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnn_xp.cells import gru, lstm, rnn
+from rnn_xp import checks
+from rnn_xp.cells import Cell, gru, lstm, normalized, rnn
 from rnn_xp.cells.activations import Name
 from rnn_xp.layers.recurrent import Recurrent
 
 
+class _Named(Recurrent):
+    """A recurrent layer whose options are read off the formula of its cell."""
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether the pre-activations are normalised."""
+        return isinstance(self._last, normalized.Normalized)
+
+    @property
+    def _last(self) -> Any:
+        """The formula of the last pair."""
+        return self.cell.pairs[-1].forward.__self__  # type: ignore[attr-defined]
+
+    @property
+    def _formula(self) -> Any:
+        """The formula that knows all options but the normalisation."""
+        return self._last.inner.forward.__self__ if self.layer_norm else self._last
+
+
 @dataclass(frozen=True, init=False, repr=False)
-class RNN(Recurrent):
+class RNN(_Named):
     """Elman RNN; `nonlinearity` is "tanh", "relu" or another activation. The rest is as in `Recurrent`.
 
     Parameters
@@ -23,6 +43,8 @@ class RNN(Recurrent):
     nonlinearity : str or tuple
     clip : float, optional
         The activation's input is held within -clip .. clip.
+    layer_norm : bool
+        Whether the pre-activations are normalised over the units (`rnn_xp.cells.normalized`).
 
     Examples
     --------
@@ -46,10 +68,15 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         reverse: bool = False,
         dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        learn_state: bool = False,
         clip: float | None = None,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
-            rnn.cell(nonlinearity, clip=clip),
+            _cell(rnn.cell(nonlinearity, clip=clip), layer_norm),
             input_size,
             hidden_size,
             num_layers,
@@ -57,21 +84,25 @@ class RNN(Recurrent):
             bidirectional=bidirectional,
             reverse=reverse,
             dropout=dropout,
+            variational=variational,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            learn_state=learn_state,
         )
 
     @property
     def nonlinearity(self) -> Name:
         """The function of the step."""
-        return _formula(self).f.spec  # type: ignore[no-any-return]
+        return self._formula.f.spec  # type: ignore[no-any-return]
 
     @property
     def clip(self) -> float | None:
         """What the activation's input is held within."""
-        return _formula(self).f.clip  # type: ignore[no-any-return]
+        return self._formula.f.clip  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class GRU(Recurrent):
+class GRU(_Named):
     """Gated recurrent unit (Cho et al. 2014), gates r, z, n. The rest is as in `Recurrent`.
 
     Parameters
@@ -82,6 +113,8 @@ class GRU(Recurrent):
         Of the gates, and of the candidate.
     clip : float, optional
         The activations' inputs are held within -clip .. clip.
+    layer_norm : bool
+        Whether the pre-activations are normalised over the units (`rnn_xp.cells.normalized`).
 
     Examples
     --------
@@ -101,11 +134,16 @@ class GRU(Recurrent):
         bidirectional: bool = False,
         reverse: bool = False,
         dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        learn_state: bool = False,
         activations: Sequence[Name] = gru.USUAL,
         clip: float | None = None,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
-            gru.cell(reset, activations, clip=clip),
+            _cell(gru.cell(reset, activations, clip=clip), layer_norm),
             input_size,
             hidden_size,
             num_layers,
@@ -113,6 +151,10 @@ class GRU(Recurrent):
             bidirectional=bidirectional,
             reverse=reverse,
             dropout=dropout,
+            variational=variational,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            learn_state=learn_state,
         )
 
     @property
@@ -123,17 +165,17 @@ class GRU(Recurrent):
     @property
     def activations(self) -> tuple[Name, ...]:
         """Those of the gates and of the candidate."""
-        formula = _formula(self)
+        formula = self._formula
         return formula.gate.spec, formula.candidate.spec
 
     @property
     def clip(self) -> float | None:
         """What the activations' inputs are held within."""
-        return _formula(self).gate.clip  # type: ignore[no-any-return]
+        return self._formula.gate.clip  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class LSTM(Recurrent):
+class LSTM(_Named):
     """Long short-term memory; gates i, f, g, o. The rest is as in `Recurrent`.
 
     Parameters
@@ -148,6 +190,8 @@ class LSTM(Recurrent):
         Whether f is 1 - i.
     clip : float, optional
         The inputs of the gates' and the candidate's activations are held within -clip .. clip; c is not.
+    layer_norm : bool
+        Whether the pre-activations are normalised over the units (`rnn_xp.cells.normalized`); c is not.
 
     Examples
     --------
@@ -170,14 +214,19 @@ class LSTM(Recurrent):
         bidirectional: bool = False,
         reverse: bool = False,
         dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+        learn_state: bool = False,
         proj_size: int = 0,
         activations: Sequence[Name] = lstm.USUAL,
         peepholes: bool = False,
         coupled: bool = False,
         clip: float | None = None,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
-            lstm.cell(activations, peepholes=peepholes, coupled=coupled, clip=clip),
+            _cell(lstm.cell(activations, peepholes=peepholes, coupled=coupled, clip=clip), layer_norm),
             input_size,
             hidden_size,
             num_layers,
@@ -185,31 +234,35 @@ class LSTM(Recurrent):
             bidirectional=bidirectional,
             reverse=reverse,
             dropout=dropout,
+            variational=variational,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            learn_state=learn_state,
             proj_size=proj_size,
         )
 
     @property
     def activations(self) -> tuple[Name, ...]:
         """Those of the gates, of the candidate and of the output."""
-        formula = _formula(self)
+        formula = self._formula
         return formula.gate.spec, formula.candidate.spec, formula.output.spec
 
     @property
     def peepholes(self) -> bool:
         """Whether the gates see the memory."""
-        return _formula(self).peepholes  # type: ignore[no-any-return]
+        return self._formula.peepholes  # type: ignore[no-any-return]
 
     @property
     def coupled(self) -> bool:
         """Whether f is 1 - i."""
-        return _formula(self).coupled  # type: ignore[no-any-return]
+        return self._formula.coupled  # type: ignore[no-any-return]
 
     @property
     def clip(self) -> float | None:
         """What the activations' inputs are held within."""
-        return _formula(self).gate.clip  # type: ignore[no-any-return]
+        return self._formula.gate.clip  # type: ignore[no-any-return]
 
 
-def _formula(layer: Recurrent) -> Any:
-    """Return the formula of the layer's last pair, which knows all options."""
-    return layer.cell.pairs[-1].forward.__self__  # type: ignore[attr-defined]
+def _cell(cell: Cell, layer_norm: bool) -> Cell:
+    """Return the cell, normalised where it is to be."""
+    return normalized.cell(cell) if checks.one_of("layer_norm", layer_norm, (True, False)) else cell

@@ -16,6 +16,8 @@ from rnn_xp.typing import Array, Namespace, Tree
 class _Pooling(Layer):
     """A layer that takes (T, B, D) and gives (B, D); a sequence of length 0 gives 0."""
 
+    pools = True
+
     def connect(self, signal: Signal | None) -> tuple[Layer, Signal]:
         """Take steps, give a vector."""
         if signal is not None and signal.kind != "steps":
@@ -69,6 +71,11 @@ class LastStep(_Pooling):
         """Check the argument."""
         object.__setattr__(self, "reverse_size", checks.integer("reverse_size", self.reverse_size, 0))
 
+    @property
+    def causal(self) -> bool:  # type: ignore[override]
+        """Whether nothing runs against time."""
+        return self.reverse_size == 0
+
     def check(self, params: Tree, x: Array, *, xp: Namespace) -> None:
         """Raise, too, where x has fewer features than run against time."""
         super().check(params, x, xp=xp)
@@ -84,30 +91,31 @@ class LastStep(_Pooling):
     def pool(self, x: Array, valid: Valid | None, *, xp: Namespace) -> tuple[Array, Any]:
         """Choose one step for each half."""
         forward = x.shape[2] - self.reverse_size
-        last = None if valid is None else _last(valid, xp=xp)
-        if last is None:
-            y = x[x.shape[0] - 1, :, :forward]
-        else:
-            y = xp.sum(xp.where(last, x[:, :, :forward], _zero(x, xp=xp)), axis=0)
-        if self.reverse_size:
-            y = xp.concat([y, x[0, :, forward:]], axis=1)
-        return xp.asarray(y, copy=True), last
+        ends = (None, None) if valid is None else _ends(valid, xp=xp)
+        halves = [
+            x[t, :, half] if end is None else xp.sum(xp.where(end, x[:, :, half], _zero(x, xp=xp)), axis=0)
+            for t, half, end in (
+                (x.shape[0] - 1, slice(0, forward), ends[1]),
+                (0, slice(forward, x.shape[2]), ends[0]),
+            )
+        ]
+        y = xp.concat(halves, axis=1) if self.reverse_size else xp.asarray(halves[0], copy=True)
+        return y, ends
 
     def spread(
         self, d_y: Array, shape: tuple[int, ...], valid: Valid | None, kept: Any, *, xp: Namespace
     ) -> Array:
         """Put each half's gradient at its step."""
-        forward = shape[2] - self.reverse_size
+        forward, (first, last) = shape[2] - self.reverse_size, kept
         d_x: Array = xp.zeros(shape, dtype=d_y.dtype, device=d_y.device)
-        if kept is None:
-            d_x[shape[0] - 1, :, :forward] = d_y[:, :forward]
-        else:
-            d_x[:, :, :forward] = xp.where(kept, d_y[None, :, :forward], _zero(d_y, xp=xp))
-        if self.reverse_size:
-            d_first = d_y[:, forward:]
-            if valid is not None:  # a sequence of length 0 has no first step
-                d_first = xp.where(valid.mask[0, :][:, None], d_first, _zero(d_y, xp=xp))
-            d_x[0, :, forward:] = d_first
+        for t, half, end in (
+            (shape[0] - 1, slice(0, forward), last),
+            (0, slice(forward, shape[2]), first),
+        ):
+            if end is None:
+                d_x[t, :, half] = d_y[:, half]
+            else:
+                d_x[:, :, half] = xp.where(end, d_y[None, :, half], _zero(d_y, xp=xp))
         return d_x
 
 
@@ -164,8 +172,9 @@ def _zero(like: Array, *, xp: Namespace) -> Array:
     return zero
 
 
-def _last(valid: Valid, *, xp: Namespace) -> Array:
-    """Return (T, B, 1), True at the last valid step of every sequence."""
-    following = xp.concat([valid.mask[1:, :], xp.zeros_like(valid.mask[:1, :])], axis=0)
-    last: Array = (valid.mask & ~following)[:, :, None]
-    return last
+def _ends(valid: Valid, *, xp: Namespace) -> tuple[Array, Array]:
+    """Return (T, B, 1), True at the first valid step of every sequence; and at the last."""
+    count = xp.cumulative_sum(xp.astype(valid.mask, xp.int64), axis=0)
+    steps = count.shape[0]
+    first, last = valid.mask & (count == 1), valid.mask & (count == count[steps - 1 :, :])
+    return first[:, :, None], last[:, :, None]

@@ -29,6 +29,7 @@ class Move(NamedTuple):
 class Part(NamedTuple):
     """Steps that are worked on together."""
 
+    number: int  # by which the engine knows it
     steps: slice
     moves: list[Move]  # of what they write, into the tile
 
@@ -68,7 +69,19 @@ class Back:
             written["vectors"] = xp.reshape(vectors, (part, V * H, B))
         if run.params.weight_hr is not None:
             written["projected"] = self.projected
-        self.tiles = _tiles(run, size, part, written)
+        self._size, self._part, self._written = size, part, written
+        self._met = [run.operand, *run.operands]
+        self._memory, self._met_memory = (
+            [run.empty(size * array.shape[1] * B) for array in arrays]
+            for arrays in (written.values(), self._met)
+        )
+        parts = [
+            each
+            for tile in cut(slice(0, run.T), size, run.reverse) or [slice(0, 0)]
+            for each in cut(tile, part, run.reverse)
+        ]
+        self._numbers = {each.start: number for number, each in enumerate(parts)}
+        self._whole = self._tiles(run, run.T)
 
         # the gradient of a pair's result stands where that of the next pair's operand is put
         operands = [xp.empty_like(run.zeros[0]), *[run.empty(H, B) for _ in run.operands]]
@@ -79,7 +92,6 @@ class Back:
             results.append((self.home, *others))
         else:  # a projection stands between
             results[-1] = (*results[-1], *others)
-        parts = [each.steps for tile in self.tiles for each in tile.parts]
         begins, backs = zip(
             *[
                 run.engine.backward_step(stage, run.memory, self.d, parts, result, operand)
@@ -91,6 +103,42 @@ class Back:
         *before, self.last = backs
         self.before = before[::-1]
         self.release = run.engine.release(run.zeros)
+
+    def tiles(self, run: Workspace, steps: int) -> list[Tile]:
+        """Return the tiles of the first steps, in the order of going back; they share memory."""
+        return self._whole if steps == run.T else self._tiles(run, steps)
+
+    def _tiles(self, run: Workspace, steps: int) -> list[Tile]:
+        return [
+            self._tile(run, own) for own in cut(slice(0, steps), self._size, run.reverse) or [slice(0, 0)]
+        ]
+
+    def _tile(self, run: Workspace, steps: slice) -> Tile:
+        """Return these steps with the views that they need."""
+        xp, B, n = run.xp, run.B, steps.stop - steps.start
+        own = [
+            _columns(flat, array.shape[1], n, B, xp=xp)
+            for flat, array in zip(self._memory, self._written.values(), strict=True)
+        ]
+        parts = []
+        for each in cut(steps, self._part, run.reverse):
+            place, count = slice(each.start - steps.start, each.stop - steps.start), each.stop - each.start
+            moves = [
+                Move(columns[:, place, :], _turned(array[:count, ...], xp=xp))
+                for (columns, _), array in zip(own, self._written.values(), strict=True)
+            ]
+            parts.append(Part(self._numbers[each.start], each, moves))
+        places = [
+            _columns(flat, array.shape[1], n, B, xp=xp)
+            for flat, array in zip(self._met_memory, self._met, strict=True)
+        ]
+        moves = [
+            Move(place, _turned(array[steps, ...], xp=xp))
+            for (place, _), array in zip(places, self._met, strict=True)
+        ]
+        x = xp.reshape(run.x[steps, ...], (n * B, run.x.shape[2]))
+        columns = {name: whole for name, (_, whole) in zip(self._written, own, strict=True)}
+        return Tile(steps, parts, moves, columns, [whole.T for _, whole in places], x)
 
     def share(self, run: Workspace, tile: Tile) -> tuple[Array | None, ...]:
         """Return what a tile adds to the gradients of (W_ih b_ih), W_hh, b_hh, W_hr and the vectors."""
@@ -124,39 +172,6 @@ class Back:
         if params.bias_hh is not None and d_bias_hh is None:
             d_bias_hh = self.xp.asarray(d_bias_ih, copy=True)
         return Params(d_ih[:, :D], d_hh, d_bias_ih, d_bias_hh, d_hr, d_vectors)
-
-
-def _tiles(run: Workspace, size: int, part: int, written: dict[str, Array]) -> list[Tile]:
-    """Return the tiles in the order of going back, with the views that each needs; they share memory."""
-    xp, B = run.xp, run.B
-    met = [run.states[0], *run.operands]
-    memory = {name: run.empty(size * array.shape[1] * B) for name, array in written.items()}
-    met_memory = [run.empty(size * array.shape[1] * B) for array in met]
-    tiles = []
-    for steps in cut(slice(0, run.T), size, run.reverse) or [slice(0, 0)]:
-        n = steps.stop - steps.start
-        own = {name: _columns(memory[name], array.shape[1], n, B, xp=xp) for name, array in written.items()}
-        parts = []
-        for each in cut(steps, part, run.reverse):
-            place = slice(each.start - steps.start, each.stop - steps.start)
-            count = each.stop - each.start
-            moves = [
-                Move(own[name][0][:, place, :], _turned(array[:count, ...], xp=xp))
-                for name, array in written.items()
-            ]
-            parts.append(Part(each, moves))
-        before = slice(steps.start + 1, steps.stop + 1) if run.reverse else steps
-        sources = [run.states[0][before, ...], *[operand[steps, ...] for operand in run.operands]]
-        places = [
-            _columns(flat, array.shape[1], n, B, xp=xp) for flat, array in zip(met_memory, met, strict=True)
-        ]
-        moves = [
-            Move(place, _turned(source, xp=xp)) for (place, _), source in zip(places, sources, strict=True)
-        ]
-        x = xp.reshape(run.x[steps, ...], (n * B, run.x.shape[2]))
-        columns = {name: whole for name, (_, whole) in own.items()}
-        tiles.append(Tile(steps, parts, moves, columns, [whole.T for _, whole in places], x))
-    return tiles
 
 
 def _columns(flat: Array, N: int, steps: int, B: int, *, xp: Namespace) -> tuple[Array, Array]:

@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_xp.cells import Cell
-from rnn_xp.engines import Forward, Memory, choose, rows, stages
+from rnn_xp.engines import Forward, Memory, choose, extra_planes, rows, stages
+from rnn_xp.sequence.between import Between
 from rnn_xp.sequence.params import Params
 from rnn_xp.typing import Array, Namespace
 
 
 class Workspace:
-    """One direction of one layer on sequences of one shape.
+    """One direction of one layer on sequences of one batch size.
 
     Parameters
     ----------
     cell : Cell
     params : Params
     steps, batch : int
+        A run takes sequences of up to `steps` steps.
     dtype, device
         Those of the arrays to come.
     reverse : bool
         Whether it runs against time.
+    between : bool
+        Whether anything may happen between two steps: a reset, or noise.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Workspace:
         dtype: Any,
         device: Any,
         reverse: bool,
+        between: bool = False,
         xp: Namespace,
     ) -> None:
         self.cell, self.params, self.reverse, self.xp = cell, params, reverse, xp
@@ -50,29 +55,41 @@ class Workspace:
         projected = params.weight_hr is not None
         self.operands = [self.empty(steps, H, batch) for _ in range(len(self.stages) - 1 + projected)]
         before, after = ([field[own, ...] for field in self.states] for own in _around(steps, reverse))
+        self.slots = [cell.state(*[field[t, ...] for field in self.states]) for t in range(steps + 1)]
+        self.zeros = [xp.zeros_like(place) for place in self.slots[0]]
+        self.between: Between | None = None
+        self.operand = before[0]  # of the first product
+        if between:  # what a step takes and gives is then other memory than the states around it
+            left = [self.slots[own] for own in _around(steps, reverse)]
+            before, after = ([self.empty(steps, size, batch) for size in sizes] for _ in range(2))
+            self.operand = self.empty(steps, sizes[0], batch)
+            states = [cell.state(*fields) for fields in (before, after)]
+            self.between = Between(*left, *states, self.operand, self._start(), self.engine, xp=xp)
         self.memory = Memory(
             xp.reshape(gates, (steps, G * H, batch)),
             gates,
-            self.empty(steps, self.stages[-1].plan.extra.stop, H, batch),
+            self.empty(steps, extra_planes(cell), H, batch),
             cell.state(*before),
             cell.state(*after),
         )
-        self.slots = [cell.state(*[field[t, ...] for field in self.states]) for t in range(steps + 1)]
-        self.zeros = [xp.zeros_like(place) for place in self.slots[0]]
-        s_prev, s = (self.slots[own] for own in _around(steps, reverse))
         outs: list[Any] = [(operand,) for operand in self.operands]
         if projected:
             outs[-1] = (*outs[-1], *self.memory.s[1:])
         else:
             outs.append(self.memory.s)
-        operands = [self.memory.s_prev.h, *self.operands]
+        operands = [self.operand, *self.operands]
         self.steps = [
             engine.forward_step(stage, self.memory, operand, out)
             for stage, operand, out in zip(self.stages, operands, outs, strict=False)
         ]
         if params.weight_hr is not None:
-            self.steps.append(_projection(params.weight_hr, self.operands[-1], [state.h for state in s]))
+            h = [self.memory.s.h[t, ...] for t in range(steps)]
+            self.steps.append(_projection(params.weight_hr, self.operands[-1], h))
+        s_prev, s = (self.slots[own] for own in _around(steps, reverse))
         self.hold = engine.hold(s_prev, s)
+        if self.between is not None:
+            self.steps = [self.between.enter, *self.steps, self.between.leave]
+            self.hold = engine.hold(self.between.before, s)
 
         # (x 1) meets (W_ih b), in parts that stay in the cache until their steps have read them
         rows_ih, D = params.weight_ih.shape
@@ -81,13 +98,30 @@ class Workspace:
         self.weight = self.empty(rows_ih, D + 1) if biased else params.weight_ih
         merged = [rows(stage.plan.merged, H) for stage in self.stages]
         self._merged = [(own, self.weight[own, -1]) for own in merged]
-        x = xp.permute_dims(self.x, (0, 2, 1))
-        self.place_x = x[:, :D, :]
+        self._x = xp.permute_dims(self.x, (0, 2, 1))
+        self.place_x = self._x[:, :D, :]
         self.part = max(1, engine.part // max(1, H * batch))
-        self.parts = [
-            (range(part.start, part.stop)[:: -1 if reverse else 1], x[part, ...], self.memory.a[part, ...])
+        self._whole = self._parts(steps)
+
+    def parts(self, steps: int) -> list[tuple[range, Array, Array]]:
+        """Return parts of the first steps, in the order of the run: which they are, x and place of a."""
+        return self._whole if steps == self.T else self._parts(steps)
+
+    def _parts(self, steps: int) -> list[tuple[range, Array, Array]]:
+        reverse = self.reverse
+        return [
+            (
+                range(part.start, part.stop)[:: -1 if reverse else 1],
+                self._x[part, ...],
+                self.memory.a[part, ...],
+            )
             for part in cut(slice(0, steps), self.part, not reverse)
         ]
+
+    def _start(self) -> list[Array]:
+        """Return where sequences begin, (P or H, 1) or (P or H, B) a field: zero, or what is learnt."""
+        learnt = self.params.state_0
+        return self.zeros if learnt is None else [field[:, None] for field in learnt]
 
     def load_weight(self) -> None:
         """Copy W_ih and b_ih into the weight, and b_hh where the recurrent part does not come apart."""
@@ -103,10 +137,6 @@ class Workspace:
     def empty(self, *shape: int) -> Array:
         """Return memory for arrays like those to come."""
         return self.xp.empty(shape, **self.new)  # type: ignore[no-any-return]
-
-    def last(self) -> list[Array]:
-        """Return the state after the last step, (H or P, B) a field: views."""
-        return list(self.slots[0 if self.reverse else self.T])
 
 
 def cut(steps: slice, size: int, ascending: bool) -> list[slice]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnn_xp.data import japanese_vowels, load
+from rnn_xp.data import japanese_vowels, load, pickup_gesture, plaid
 
 HEADER = """@problemName made
 @timeStamps false
@@ -76,11 +76,22 @@ def test_a_file_of_something_else(tmp_path):
         load(path)
 
 
-def test_japanese_vowels(monkeypatch):
-    def no_network(*_):
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_):
         pytest.fail("the task must not need the network")
 
-    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+def check_padding(part):
+    past_the_end = np.arange(part.X.shape[1]) >= part.lengths[:, np.newaxis]
+    assert not part.X[past_the_end].any()
+    assert np.isfinite(part.X).all()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_japanese_vowels():
     train, test = japanese_vowels()
     assert (train.X.shape, test.X.shape) == ((270, 26, 12), (370, 29, 12))
     assert (train.lengths.min(), train.lengths.max(), test.lengths.min(), test.lengths.max()) == (
@@ -95,6 +106,38 @@ def test_japanese_vowels(monkeypatch):
     assert np.bincount(test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
     assert train.X[0, :3, 0].tolist() == [1.860936, 1.891651, 1.939205]
     for part in (train, test):
-        past_the_end = np.arange(part.X.shape[1]) >= part.lengths[:, np.newaxis]
-        assert not part.X[past_the_end].any()
-        assert np.isfinite(part.X).all()
+        check_padding(part)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_pickup_gesture():
+    train, test = pickup_gesture()
+    assert (train.X.shape, test.X.shape) == ((50, 361, 1), (50, 324, 1))
+    assert (train.lengths.min(), train.lengths.max(), test.lengths.min(), test.lengths.max()) == (
+        29,
+        361,
+        37,
+        324,
+    )
+    assert train.classes == test.classes == tuple(str(number) for number in range(1, 11))
+    for part in (train, test):  # as the archive describes it: five recordings of each gesture
+        assert np.bincount(part.y).tolist() == [5] * 10
+        check_padding(part)
+    assert test.X[0, 6:9, 0].tolist() == [0.885, 0.846, 0.846]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_plaid():
+    pytest.importorskip("sktime")
+    train, test = plaid()
+    assert (train.X.shape, test.X.shape) == ((537, 1344, 1), (537, 1000, 1))
+    assert (train.lengths.min(), train.lengths.max(), test.lengths.min(), test.lengths.max()) == (
+        100,
+        1344,
+        134,
+        1000,
+    )
+    assert train.classes == test.classes == tuple(str(number) for number in range(11))
+    assert train.X[0, :3, 0].tolist() == [0.17339, 0.13045, 0.13499]
+    for part in (train, test):
+        check_padding(part)
