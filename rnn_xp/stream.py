@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 from rnn_xp import checks, tree
 from rnn_xp.backend import namespace
-from rnn_xp.layers import Context, Dropout, Embedding, LastStep, Layer, Linear, Recurrent
+from rnn_xp.layers import Context, Dropout, Embedding, LastStep, Layer, Linear, Recurrent, Residual
 from rnn_xp.sequence import Run, advance
 from rnn_xp.typing import Array, Namespace, Tree
+
+CHUNK = 64
+"""Steps of a chunk that are run at once."""
 
 
 class Stream:
@@ -37,7 +40,7 @@ class Stream:
         self._model, self._params, self._batch = model, params, batch
         like = self._leaves[0]
         part = _part(model, params, batch, {"dtype": like.dtype, "device": like.device}, xp=xp)
-        self._run, self._state, self._restart = part
+        self._run, self._chunk, self._state, self._restart = part
         kind, size, _ = model.intake
         self._shape = (batch, size) if kind == "steps" else (batch,)
         # an x that is of these, and of this shape, needs no closer look; tokens always do
@@ -68,6 +71,25 @@ class Stream:
             x = self._checked(x)
         return self._run(x)
 
+    def run(self, x: Array) -> Array:
+        """Read several steps of every sequence at once, and return the outputs after each of them.
+
+        Parameters
+        ----------
+        x : array
+            (T, B, D), or tokens (T, B), as `step` takes them.
+
+        Returns
+        -------
+        y : array (T, B, K)
+            On NumPy with the bits of as many calls of `step`, or of any other chunks; the caller's own.
+        """
+        x = self._checked_steps(x)
+        if x.shape[0] == 0:
+            msg = "`x` must have at least one step; got T = 0."
+            raise ValueError(msg)
+        return self._chunk(x)
+
     @property
     def state(self) -> Tree:
         """The state after the last step, in the form that `forward` takes and returns; a copy."""
@@ -83,15 +105,21 @@ class Stream:
     def _checked(self, x: Array) -> Array:
         """Return x as a plain array if it is one step of the feed."""
         namespace(params=self._leaves, x=x)
+        letters = ", ".join("BD"[: len(self._shape)])
+        checks.shape("x", x, letters, self._shape, "A stream reads one step: there is no axis of time.")
+        return self._checked_steps(x[None, ...])[0, ...]  # type: ignore[no-any-return]
+
+    def _checked_steps(self, x: Array) -> Array:
+        """Return x as a plain array if it is steps of the feed."""
+        namespace(params=self._leaves, x=x)
         if x.device != self._device:
             msg = f"`x` must be on {self._device}, as the parameters are; got {x.device}. Move it there."
             raise ValueError(msg)
         if getattr(x, "requires_grad", False):
             msg = "`x` must not require gradients; got a tensor that does. A stream gives none: x.detach()."
             raise ValueError(msg)
-        letters = ", ".join("BD"[: len(self._shape)])
-        checks.shape("x", x, letters, self._shape, "A stream reads one step: there is no axis of time.")
-        self._model.check(self._params, x[None, ...], xp=self._xp)
+        checks.shape("x", x, ", ".join("TBD"[: len(self._shape) + 1]), (None, *self._shape))
+        self._model.check(self._params, x, xp=self._xp)
         return self._xp.asarray(x)  # type: ignore[no-any-return]
 
 
@@ -99,20 +127,24 @@ class _Part(NamedTuple):
     """A layer at work: functions that share its memory."""
 
     step: Callable[[Array], Array]  # (B, D) or (B,) to (B, K), which nothing writes to later
+    chunk: Callable[[Array], Array]  # (T, B, D) or (T, B) to (T, B, K), with the bits of T steps
     state: Callable[[], Tree]  # a copy
-    restart: Callable[[Tree | None], None]  # from a state; None is zero
+    restart: Callable[[Tree | None], None]  # from a state; None is the beginning
 
 
 def _part(layer: Layer, params: Tree, batch: int, new: dict[str, Any], *, xp: Namespace) -> _Part:
     """Put a layer to work."""
     match layer:
-        case Recurrent(bidirectional=False, reverse=False):
+        case Recurrent(causal=True):
             return _recurrent(layer, params, batch, new, xp=xp)
         case Linear() | Embedding():
             context = Context(xp)
-            return _stateless(lambda x: layer.run(params, x, None, context)[0])
+            return _stateless(lambda x: layer.run(params, x, None, context)[0], xp=xp)
         case Dropout() | LastStep(reverse_size=0):
-            return _stateless(lambda x: x)
+            return _Part(lambda x: x, lambda x: x, lambda: (), lambda state: None)  # noqa: ARG005
+        case Residual(layer=inner):
+            own = _part(inner, params, batch, new, xp=xp)
+            return own._replace(step=lambda x: x + own.step(x), chunk=lambda x: x + own.chunk(x))
         case Layer(layers=(_, *_) as layers):
             return _row([_part(*own, batch, new, xp=xp) for own in zip(layers, params, strict=True)])
     must = "`model` must answer at each step from what it has read, to be streamed"
@@ -121,17 +153,26 @@ def _part(layer: Layer, params: Tree, batch: int, new: dict[str, Any], *, xp: Na
     raise ValueError(msg)
 
 
-def _stateless(step: Callable[[Array], Array]) -> _Part:
+def _stateless(step: Callable[[Array], Array], *, xp: Namespace) -> _Part:
     """Return a part that remembers nothing."""
-    return _Part(step, lambda: (), lambda state: None)  # noqa: ARG005
+
+    def chunk(x: Array) -> Array:
+        return xp.stack([step(x[t, ...]) for t in range(x.shape[0])])  # type: ignore[no-any-return]
+
+    return _Part(step, chunk, lambda: (), lambda state: None)  # noqa: ARG005
 
 
 def _row(parts: Sequence[_Part]) -> _Part:
     """Return parts in a row as one."""
-    steps = [part.step for part in parts]
+    steps, chunks = [part.step for part in parts], [part.chunk for part in parts]
 
     def step(x: Array) -> Array:
         for each in steps:
+            x = each(x)
+        return x
+
+    def chunk(x: Array) -> Array:
+        for each in chunks:
             x = each(x)
         return x
 
@@ -139,14 +180,21 @@ def _row(parts: Sequence[_Part]) -> _Part:
         for i, part in enumerate(parts):
             part.restart(None if state is None else state[i])
 
-    return _Part(step, lambda: tuple(part.state() for part in parts), restart)
+    return _Part(step, chunk, lambda: tuple(part.state() for part in parts), restart)
 
 
 def _recurrent(layer: Recurrent, params: Tree, batch: int, new: dict[str, Any], *, xp: Namespace) -> _Part:
     """Return a stack of runs of one step, each of which goes on from its own last state."""
-    runs = [Run(layer.cell, p, 1, batch, **new, reverse=False, xp=xp) for p in params]
-    states = [run.last() for run in runs]
-    reads = [advance(run) for run in runs]
+    noises = [layer.noise(None, i, 1, batch, new, Context(xp)) for i in range(layer.runs)]
+    options: dict[str, Any] = {**new, "reverse": False, "between": noises[0].keep is not None, "xp": xp}
+
+    def opened(steps: int) -> list[Run]:
+        return [Run(layer.cell, p, steps, batch, **options) for p in params]
+
+    runs = opened(1)
+    longer: list[Run] = []  # of CHUNK steps, made when a chunk comes
+    states = [run.slots[1] for run in runs]
+    reads = [advance(run, noise) for run, noise in zip(runs, noises, strict=True)]
     shape, empty = (batch, layer.output_size), xp.empty
 
     def step(x: Array) -> Array:
@@ -154,6 +202,19 @@ def _recurrent(layer: Recurrent, params: Tree, batch: int, new: dict[str, Any], 
             x = read(x)
         y: Array = empty(shape, **new)
         y[...] = x
+        return y
+
+    def chunk(x: Array) -> Array:
+        longer.extend(() if longer else opened(CHUNK))
+        y: Array = empty((x.shape[0], *shape), **new)
+        for start in range(0, x.shape[0], CHUNK):
+            part = slice(start, min(start + CHUNK, x.shape[0]))
+            flow = xp.permute_dims(x[part, ...], (0, 2, 1))
+            for run, noise, state in zip(longer, noises, states, strict=True):
+                flow = run.forward(flow, state, None, noise=noise)
+                for place, field in zip(state, run.last(), strict=True):
+                    place[...] = field
+            y[part, ...] = xp.permute_dims(flow, (0, 2, 1))
         return y
 
     def state() -> Tree:
@@ -164,8 +225,8 @@ def _recurrent(layer: Recurrent, params: Tree, batch: int, new: dict[str, Any], 
         return layer.cell.state(*fields)
 
     def restart(state: Tree | None) -> None:
-        for i, own in enumerate(states):
-            for k, place in enumerate(own):
-                place[...] = 0.0 if state is None else state[k][i, ...].T
+        for i, (run, own) in enumerate(zip(runs, states, strict=True)):
+            for k, (place, start) in enumerate(zip(own, run.start(), strict=True)):
+                place[...] = start if state is None else state[k][i, ...].T
 
-    return _Part(step, state, restart)
+    return _Part(step, chunk, state, restart)

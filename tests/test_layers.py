@@ -45,7 +45,15 @@ def test_shapes(cell: str, bidirectional: bool, backend: Backend) -> None:
     assert len(params) == L * dirs
     for i, p in enumerate(params):
         assert isinstance(p, Params)
-        assert p._fields == ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "vectors")
+        assert p._fields == (
+            "weight_ih",
+            "weight_hh",
+            "bias_ih",
+            "bias_hh",
+            "weight_hr",
+            "vectors",
+            "state_0",
+        )
         assert p.weight_ih.shape == (G * H, D if i < dirs else P * dirs)
         assert p.weight_hh.shape == (G * H, P)
         assert p.bias_ih.shape == p.bias_hh.shape == (G * H,)
@@ -281,6 +289,8 @@ def test_dropout_between_layers_is_the_dropout_layer(cell: str) -> None:
 # Descriptions.
 
 DESCRIBED = [
+    rx.Residual(rx.Sequential(rx.LSTM(4, 4, zoneout=(0.1, 0.2), layer_norm=True), rx.Linear(4, 4))),
+    rx.GRU(3, 4, 2, variational=True, recurrent_dropout=0.1, learn_state=True),
     rx.RNN(2, 3),
     rx.RNN(2, 3, 2, nonlinearity="relu", bias="input", bidirectional=True, dropout=0.5),
     rx.GRU(2, 3),

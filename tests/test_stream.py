@@ -352,3 +352,56 @@ def test_a_tensor_of_another_device_is_refused() -> None:
     stream = RECURRENT.stream(RECURRENT.init(open_backend("torch")), B)
     with pytest.raises(ValueError, match="`x` must be on cpu, as the parameters are; got meta"):
         stream.step(torch.zeros((B, 3), dtype=torch.float64, device="meta"))
+
+
+@pytest.mark.parametrize("batch", [1, B])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_chunks_of_any_size_give_the_same_bits(maker: str, batch: int) -> None:
+    layer = MAKERS[maker](3, 4, 2, zoneout=0.2, learn_state=True)
+    size = layer.output_size
+    model = rx.Sequential(layer, rx.Residual(rx.GRU(size, size)), rx.Linear(size, 2))
+    backend = open_backend("numpy", "float32")
+    params = normal(backend, model.init(backend), 1, 0.5)
+    x = steps(backend, (150, batch, 3), 2)
+    stream = model.stream(params, batch)
+    whole, state_T = stream.run(x), stream.state
+    for chunk in (1, 7, 64, 100):
+        stream.reset()
+        parts = [stream.run(x[start : start + chunk]) for start in range(0, 150, chunk)]
+        assert_close((np.concatenate(parts), stream.state), (whole, state_T), EXACT)
+    stream.reset()
+    assert_close((np.stack(follow_all(stream, x)), stream.state), (whole, state_T), EXACT)
+    y, last, _ = model.forward(params, x)
+    assert_close((whole, state_T), (y, last), SINGLE)
+
+
+def follow_all(stream: rx.Stream, x: Any) -> list[Any]:
+    return [stream.step(row) for row in x]
+
+
+def test_steps_and_chunks_take_turns(backend: Backend) -> None:
+    model = MODELS["tokens"]()
+    params, x = model.init(backend, seed=0), feed(model, backend)
+    y, state_T, _ = model.forward(params, x)
+    stream = model.stream(params, B)
+    parts = [stream.run(x[:2, ...])[1, ...], stream.step(x[2, ...]), stream.run(x[3:, ...])[2, ...]]
+    assert_close(parts, [y[1, ...], y[2, ...], y[5, ...]], ACROSS)
+    assert_close(stream.state, state_T, ACROSS)
+    rows = [model.stream(params, 1).run(x[:, b : b + 1])[:, 0, ...] for b in range(B)]
+    assert_close(rows, [y[:, b, ...] for b in range(B)], ACROSS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 3), "`x` must have shape (T, B, D) with B = 2, D = 3; got (3, 3)."),
+        ((4, 1, 3), "`x` must have shape (T, B, D) with B = 2, D = 3; got (4, 1, 3)."),
+        ((0, 2, 3), "`x` must have at least one step; got T = 0."),
+    ],
+)
+def test_a_chunk_of_another_shape(shape: tuple[int, ...], words: str) -> None:
+    model = rx.Sequential(rx.GRU(3, 4))
+    backend = open_backend("numpy")
+    stream = model.stream(model.init(backend), 2)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        stream.run(np.zeros(shape))

@@ -97,7 +97,7 @@ class Stack(Layer):
             outputs, last = [], layer == self.num_layers - 1
             for reverse in self.ways:
                 i = len(runs)
-                noise = self._noise(rng, i, T, B, new, context) if self.noises else Noise()
+                noise = self.noise(rng, i, T, B, new, context)
                 between = context.reset is not None or noise.drop is not None or noise.keep is not None
                 run = self._open(params[i], T, B, reverse, between, steps or not last, new, context)
                 s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
@@ -116,8 +116,10 @@ class Stack(Layer):
         state_T = self._gather([run.last() for run in runs], B, new, xp=xp) if context.states else None
         return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks, context.states)
 
-    def _noise(self, rng: Rng | None, i: int, T: int, B: int, new: dict[str, Any], context: Context) -> Noise:
-        """Draw what happens to the state of run i."""
+    def noise(self, rng: Rng | None, i: int, T: int, B: int, new: dict[str, Any], context: Context) -> Noise:
+        """Draw what happens to the state of run i; without a key, return what is to be expected of it."""
+        if not self.noises:
+            return Noise()
         if rng is not None:
             rng = rng._replace(layer=rng.layer + self.num_layers - 1 + i * self.noises)
         zoneout, valid, xp = self.zoneouts, context.valid, context.xp

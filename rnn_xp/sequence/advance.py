@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rnn_xp.sequence.params import Noise
 from rnn_xp.sequence.run import Run
 from rnn_xp.typing import Array
 
 
-def advance(run: Run) -> Callable[[Array], Array]:
+def advance(run: Run, noise: Noise) -> Callable[[Array], Array]:
     """Return read(x (B, D)) -> h (B, H or P), a view, which goes one step on from `run.last`.
 
     The parameters must not change meanwhile.
     """
     run.load_weight()
-    ((_, x, a),) = run.parts
+    if run.between is not None:
+        run.between.noise = noise
+    ((_, x, a),) = run.parts(1)
     place, weight, multiply, steps = run.place_x[0, ...].T, run.weight, run.engine.multiply, run.steps
-    first, last = [field[0, ...] for field in run.memory.s_prev], run.last()
+    first, last = run.slots
     states = list(zip(first, last, strict=True))
     h = last[0].T
 

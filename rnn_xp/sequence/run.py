@@ -61,7 +61,7 @@ class Run(Workspace):
         self.load_weight()
         first = self.slots[n if self.reverse else 0]
         self._begins = s_0 is None
-        for place, value in zip(first, self._start() if s_0 is None else s_0, strict=True):
+        for place, value in zip(first, self.start() if s_0 is None else s_0, strict=True):
             place[...] = value
         if self.between is not None:
             self.between.reset, self.between.noise = reset, noise

@@ -64,7 +64,7 @@ class Workspace:
             before, after = ([self.empty(steps, size, batch) for size in sizes] for _ in range(2))
             self.operand = self.empty(steps, sizes[0], batch)
             states = [cell.state(*fields) for fields in (before, after)]
-            self.between = Between(*left, *states, self.operand, self._start(), self.engine, xp=xp)
+            self.between = Between(*left, *states, self.operand, self.start(), self.engine, xp=xp)
         self.memory = Memory(
             xp.reshape(gates, (steps, G * H, batch)),
             gates,
@@ -118,7 +118,7 @@ class Workspace:
             for part in cut(slice(0, steps), self.part, not reverse)
         ]
 
-    def _start(self) -> list[Array]:
+    def start(self) -> list[Array]:
         """Return where sequences begin, (P or H, 1) or (P or H, B) a field: zero, or what is learnt."""
         learnt = self.params.state_0
         return self.zeros if learnt is None else [field[:, None] for field in learnt]
