@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from rnn_xp import functional
 from rnn_xp.cells import CELLS, Cell
 from rnn_xp.layers import LAYERS, Context, LastStep, Layer, Recurrent, Signal
+from rnn_xp.losses import LOSSES as LOSSES
+from rnn_xp.losses import Loss as Loss
 from rnn_xp.stream import Stream
 from rnn_xp.typing import Array, Namespace, Tree
-
-
-class Loss(NamedTuple):
-    """A loss from the outputs of a model; each of its functions as `rnn_xp.functional` describes it."""
-
-    forward: Callable[..., tuple[Array, Any]]
-    backward: Callable[..., Array]
-    classes: bool = False  # targets are class indices (...), not numbers (..., K)
-    activation: Callable[..., Array] | None = None  # from outputs to probabilities
-
-
-LOSSES = {
-    "cross_entropy": Loss(
-        functional.cross_entropy_forward, functional.cross_entropy_backward, True, functional.softmax
-    ),
-    "binary_cross_entropy": Loss(
-        functional.binary_cross_entropy_forward,
-        functional.binary_cross_entropy_backward,
-        False,
-        functional.sigmoid,
-    ),
-    "squared_error": Loss(functional.squared_error_forward, functional.squared_error_backward),
-    "huber": Loss(functional.huber_forward, functional.huber_backward),
-}
-"""The losses by name. "binary_cross_entropy" is also the multi-label one: the mean over the K outputs."""
 
 
 class Sequential(Layer):

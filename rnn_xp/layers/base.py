@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, get_backend, namespace
 from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
-from rnn_xp.layers.marks import recompute_of, reset_of, valid_of
+from rnn_xp.layers.marks import key, recompute_of, reset_of, valid_of
 from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
@@ -289,14 +289,6 @@ class Layer(ABC):
 def _json(value: Any) -> Any:
     """Return a value with its tuples as lists, as JSON would give it back."""
     return [_json(each) for each in value] if type(value) in (tuple, list) else value
-
-
-def key(rng: Any) -> Rng:
-    """Return the key of the dropout masks, which may come as a plain tuple."""
-    if not isinstance(rng, tuple) or not 2 <= len(rng) <= len(Rng._fields):
-        msg = f"`rng` must be a rnn_xp.Rng(seed, step); got {rng!r}."
-        raise TypeError(msg)
-    return Rng(*rng)
 
 
 def blank(x: Array, valid: Valid | None, *, xp: Namespace) -> Array:

@@ -1,10 +1,11 @@
-"""What a caller says of the steps: which are valid, and where sequences begin."""
+"""What a caller says besides x: which steps are valid, where sequences begin, what is drawn and kept."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rnn_xp import checks
+from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid, valid_steps
 from rnn_xp.typing import Array, Namespace
 
@@ -36,6 +37,14 @@ def recompute_of(recompute: Any) -> int | bool | None:
     if recompute is None or isinstance(recompute, bool):
         return recompute or None
     return checks.integer("recompute", recompute)
+
+
+def key(rng: Any) -> Rng:
+    """Return the key of the dropout masks, which may come as a plain tuple."""
+    if not isinstance(rng, tuple) or not 2 <= len(rng) <= len(Rng._fields):
+        msg = f"`rng` must be a rnn_xp.Rng(seed, step); got {rng!r}."
+        raise TypeError(msg)
+    return Rng(*rng)
 
 
 def _time(name: str, x: Array, axes: int) -> tuple[int, int]:

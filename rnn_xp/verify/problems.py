@@ -11,7 +11,7 @@ import numpy as np
 from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, get_backend, to_numpy
 from rnn_xp.layers import Layer
-from rnn_xp.layers.base import key
+from rnn_xp.layers.marks import key
 from rnn_xp.random import Rng
 from rnn_xp.typing import Tree
 
