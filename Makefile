@@ -1,8 +1,9 @@
 # make train: set up .venv and run the main job.    make test: set up what tests need and run them.
 # make nvrtc: compile the kernels of the GPU for three architectures, without a GPU; two minutes.
 # make bench-cpu: measure the speed beside PyTorch, JAX and ONNX Runtime, and write the tables; half an hour.
+# make soak: kill 200 trainings and resume them, then 300 seconds of damaged files; ten minutes.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
-.PHONY: train test test-aeon bench-cpu mutation nvrtc lint types wheel clean
+.PHONY: train test test-aeon bench-cpu soak mutation nvrtc lint types wheel clean
 
 PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
@@ -20,6 +21,10 @@ test-aeon: .venv-aeon/test
 bench-cpu: .venv-bench/made .venv-aeon/test
 	.venv-bench/bin/python benchmarks/cpu.py --aeon-python .venv-aeon/bin/python --out benchmarks/results/cpu.json
 	.venv-bench/bin/python benchmarks/report.py
+
+soak: .venv/test
+	.venv/bin/python tests/soak/kill.py --out benchmarks/results/kills.json
+	.venv/bin/python tests/fuzz/run.py --seconds 300
 
 mutation: .venv/test
 	.venv/bin/python tests/mutation/run.py

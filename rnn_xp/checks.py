@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from rnn_xp.typing import Array
@@ -72,6 +72,30 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
         msg = f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}."
         raise ValueError(msg)
     return value
+
+
+def kind(name: str, value: Any, wanted: type, must: str) -> Any:
+    """Return `value` if it is of the type `wanted`."""
+    if not isinstance(value, wanted):
+        msg = f"`{name}` must be {must}; got {type(value).__name__}."
+        raise TypeError(msg)
+    return value
+
+
+def params(owner: Any, wanted: Mapping[str, tuple[int, ...]], came: Mapping[str, Array]) -> None:
+    """Check that the parameters by name have the wanted shapes, and one floating dtype."""
+    shapes = {name: tuple(leaf.shape) for name, leaf in came.items()}
+    if shapes != wanted:
+        wrong = sorted(name for name in {**wanted, **shapes} if wanted.get(name) != shapes.get(name))
+        told = "; ".join(
+            f"{name} {wanted.get(name, 'absent')}, got {shapes.get(name, 'absent')}" for name in wrong[:4]
+        )
+        msg = f"`params` must be those of {owner!r}, as its init returns them: {told}."
+        raise ValueError(msg)
+    dtypes = {_plain(leaf.dtype) for leaf in came.values()}
+    if dtypes and dtypes not in ({"float32"}, {"float64"}):
+        msg = f"`params` must all hold float32, or all float64; got {', '.join(sorted(dtypes))}."
+        raise TypeError(msg)
 
 
 def shape(name: str, array: Shaped, letters: str, sizes: Sequence[int | None], hint: str = "") -> None:

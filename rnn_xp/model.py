@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from rnn_xp.cells import CELLS, Cell
-from rnn_xp.layers import LAYERS, Context, LastStep, Layer, Recurrent, Signal
+from rnn_xp.layers import Context, LastStep, Layer, Recurrent, Signal
 from rnn_xp.losses import LOSSES as LOSSES
 from rnn_xp.losses import Loss as Loss
 from rnn_xp.stream import Stream
@@ -33,7 +31,7 @@ class Sequential(Layer):
             msg = "`layers` must hold at least one layer; got none."
             raise ValueError(msg)
         signal: Signal | None = None
-        fitted: list[Any] = []
+        fitted: list[Layer] = []
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 msg = f"`layers` must be layers; got {type(layer).__name__} at place {place}."
@@ -44,14 +42,17 @@ class Sequential(Layer):
                 msg = f"layer {place} does not fit the one before it: {error}"
                 raise ValueError(msg) from None
             fitted.append(connected)
-        self._layers = tuple(fitted)
+        self._assemble(fitted, signal)
+
+    def _assemble(self, fitted: list[Layer], signal: Signal | None) -> None:
+        """Take layers that are fitted to one another."""
+        self._layers, self._signal = tuple(fitted), signal
         # a LastStep after a recurrent layer is that layer's last state, with no need of the steps between
         self._only_last = {
             i
             for i, (layer, after) in enumerate(pairwise(fitted))
             if isinstance(layer, Recurrent) and isinstance(after, LastStep)
         }
-        self._signal = signal
 
     @property
     def layers(self) -> tuple[Layer, ...]:  # type: ignore[override]
@@ -121,7 +122,9 @@ class Sequential(Layer):
             connected, signal = layer.connect(signal)
             fitted.append(connected)
         assert signal is not None
-        return Sequential(*fitted), signal
+        model = Sequential.__new__(Sequential)
+        model._assemble(fitted, signal)
+        return model, signal
 
     def spec(self) -> Tree:
         """Return the layers' parameters."""
@@ -254,46 +257,3 @@ def loss_and_gradients(
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
     total = losses @ share if losses.ndim == 1 else xp.sum(losses * share)
     return total, d_params, kept
-
-
-def from_config(config: Mapping[str, Any], cells: Mapping[str, Cell] | None = None) -> Layer:
-    """Build a layer from what its `config` returned; names are looked up in fixed tables, never imported.
-
-    Parameters
-    ----------
-    config : mapping
-    cells : mapping of str to Cell, optional
-        The user's own cells by name.
-
-    Raises
-    ------
-    ValueError
-        If a layer, a cell or an argument is unknown.
-
-    Examples
-    --------
-    >>> from_config({"type": "Linear", "input_size": 3, "output_size": 2})
-    Linear(3, 2)
-    """
-    arguments = dict(config)
-    kind = arguments.pop("type", None)
-    if kind == "Sequential" and isinstance(arguments.get("layers"), list):
-        return Sequential(*[from_config(layer, cells) for layer in arguments["layers"]])
-    if not isinstance(kind, str) or kind not in LAYERS:
-        msg = f"`config` must describe Sequential or one of {', '.join(LAYERS)}; got {kind!r}."
-        raise ValueError(msg)
-    if isinstance(arguments.get("layer"), Mapping):
-        arguments["layer"] = from_config(arguments["layer"], cells)
-    if "cell" in arguments:
-        known = {**CELLS, **(cells or {})}
-        name = arguments["cell"]
-        if not isinstance(name, str) or name not in known:
-            must = f"`cells` must hold the cell {name!r} that this model was built with"
-            msg = f"{must}; known are {', '.join(known)}."
-            raise ValueError(msg)
-        arguments["cell"] = known[name]
-    try:
-        return LAYERS[kind](**arguments)
-    except TypeError as error:
-        msg = f"`config` of {kind} does not fit: {error}."
-        raise ValueError(msg) from None

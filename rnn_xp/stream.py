@@ -107,7 +107,7 @@ class Stream:
         namespace(params=self._leaves, x=x)
         letters = ", ".join("BD"[: len(self._shape)])
         checks.shape("x", x, letters, self._shape, "A stream reads one step: there is no axis of time.")
-        return self._checked_steps(x[None, ...])[0, ...]  # type: ignore[no-any-return]
+        return self._checked_steps(x[None, ...])[0, ...]
 
     def _checked_steps(self, x: Array) -> Array:
         """Return x as a plain array if it is steps of the feed."""

@@ -28,6 +28,7 @@ ROWS = [
     {"layers", "losses", "optim", "clipping", "schedules"},
     {"stream"},
     {"model"},
+    {"configs"},
     {"atomic", "safetensors"},
     {"container"},
     {"data", "metrics", "checkpoint"},

@@ -108,7 +108,7 @@ def test_a_directory_that_holds_a_run(fails, model):
     assert code == 2
     assert message == (
         f"argument --out: {model / 'model.safetensors'} is there: {model} holds a run. "
-        "Name another directory, or remove that one."
+        f"Name another directory, or remove that one. Go on with: rnn-xp train --resume {model}"
     )
     assert (model / "model.safetensors").read_bytes() == before
 
@@ -310,8 +310,8 @@ def test_divergence_says_what_is_kept(fails, npz, tmp_path):
     code, message = fails("train", "--data", path, "--clip-norm", "none", "--out", tmp_path / "run")
     assert code == 1
     assert "stopped being finite in epoch 1" in message
-    assert message.endswith(f"{tmp_path / 'run'} keeps nothing yet.")
-    assert not (tmp_path / "run").exists()
+    assert message.endswith(f"{tmp_path / 'run'} keeps no whole epoch yet.")
+    assert os.listdir(tmp_path / "run") == ["checkpoint.safetensors"]
 
 
 # the rest

@@ -14,7 +14,7 @@ import pytest
 import rnn_xp as rx
 from rnn_xp.backend import available
 from rnn_xp.cli import jobs, main
-from rnn_xp.cli.arguments import BACKENDS
+from rnn_xp.cli.options import BACKENDS
 from rnn_xp.cli.settings import LR, TASKS, settle
 
 QUICK = ("--epochs", "2", "--batch-size", "250")
@@ -147,6 +147,7 @@ def test_the_choice_of_auto_is_told(capsys, monkeypatch):
 def test_out(run, tmp_path):
     lines = run("train", *QUICK, "--json", "--out", tmp_path / "deep/run")
     assert sorted(path.name for path in (tmp_path / "deep/run").iterdir()) == [
+        "checkpoint.safetensors",
         "history.jsonl",
         "model.safetensors",
     ]
@@ -203,9 +204,8 @@ def test_ctrl_c_keeps_the_last_epoch(tmp_path):
     assert history == list(range(1, kept + 1))
     last = err.splitlines()[-1]
     assert last.startswith("rnn-xp: error: interrupted in epoch ")
-    assert last.endswith(f"{tmp_path} keeps epoch {kept}.")
+    assert last.endswith(f"{tmp_path} keeps epoch {kept}. Go on with: rnn-xp train --resume {tmp_path}")
     assert "Traceback" not in err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.jsonl", "model.safetensors"]
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from differences import EPS, differences, frozen
+from differences import differences, frozen
 from support import ACROSS, DIFFERENCES, EXACT, MAKERS, UGRNN, assert_close, normal, open_backend
 
 import rnn_xp

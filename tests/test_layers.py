@@ -16,8 +16,8 @@ import rnn_xp as rx
 from rnn_xp import layers as layers_module
 from rnn_xp.backend import Backend, to_numpy
 from rnn_xp.cells import CELLS, gru, lstm, rnn
+from rnn_xp.configs import from_config
 from rnn_xp.layers import LAYERS, EmbeddingParams, LinearParams
-from rnn_xp.model import from_config
 from rnn_xp.sequence import Params
 
 NUMPY = open_backend("numpy")

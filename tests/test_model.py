@@ -13,9 +13,10 @@ import rnn_xp as rx
 from rnn_xp import sequence, tree
 from rnn_xp.backend import Backend
 from rnn_xp.cells import CELLS
+from rnn_xp.configs import from_config
 from rnn_xp.layers import Signal
 from rnn_xp.layers.base import Context
-from rnn_xp.model import LOSSES, Sequential, from_config, loss_and_gradients
+from rnn_xp.model import LOSSES, Sequential, loss_and_gradients
 
 NUMPY = open_backend("numpy")
 KEY = rx.Rng(seed=1, step=2)
@@ -332,3 +333,10 @@ def test_a_pair_reads_no_gate_that_a_later_one_multiplies():
     )
     with pytest.raises(ValueError, match="only a later pair multiplies"):
         rx.Recurrent(rx.Cell("odd", pairs), 1, 2)
+
+
+def test_models_within_models_are_built_in_time_that_does_not_double() -> None:
+    model: Any = rx.LSTM(2, 2)
+    for _ in range(60):
+        model = rx.Sequential(model)
+    assert from_config(model.config()) == model

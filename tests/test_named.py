@@ -10,7 +10,7 @@ import pytest
 
 import rnn_xp as rx
 from rnn_xp.cells import gru, lstm, normalized, rnn
-from rnn_xp.model import from_config
+from rnn_xp.configs import from_config
 
 KINDS = {rx.RNN: rnn.TANH, rx.GRU: gru.AFTER, rx.LSTM: lstm.LSTM}
 OPTIONS: dict[str, Any] = {

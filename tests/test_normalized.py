@@ -16,9 +16,9 @@ import rnn_xp as rx
 from rnn_xp import tree
 from rnn_xp.backend import get_backend
 from rnn_xp.cells import check, gru, lstm, normalized, rnn
+from rnn_xp.configs import from_config
 from rnn_xp.engines import choose
 from rnn_xp.initializers import INITIALIZERS
-from rnn_xp.model import from_config
 
 NUMPY = get_backend("numpy", dtype="float64")
 T, B, D, H = 5, 3, 2, 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from training import (
     CLASSES,
@@ -9,6 +10,8 @@ from training import (
     classifier,
     train,
 )
+
+import rnn_xp as rx
 
 
 class Terminal:
@@ -124,3 +127,45 @@ def test_the_live_line_of_batches_that_weigh_nothing(monkeypatch: pytest.MonkeyP
     train(classifier(), X, CLASSES, weights=weights, epochs=1, batch_size=1, shuffle=False, verbose=True)
     assert "batch 1/7" not in terminal.text
     assert "epoch 1/1  batch 7/7  loss" in terminal.text
+
+
+def test_the_live_line_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnn_xp.train.progress import Progress
+
+    terminal = Terminal(isatty=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr(Progress, "due", lambda self: self.live)
+    model = rx.Sequential(rx.GRU(2, 3), rx.Linear(3, 3))
+    y = np.zeros(X.shape[:2], dtype=int)
+    train(model, X, y, epochs=1, batch_size=4, truncate=3, verbose=True)
+    pieces = terminal.text.split("\r\033[K")[1:]
+    assert [piece.partition("  loss ")[0] for piece in pieces] == [
+        "epoch 1/1  batch 1/2 window 1/3",
+        "epoch 1/1  batch 1/2 window 2/3",
+        "epoch 1/1  batch 1/2",
+        "epoch 1/1  batch 2/2 window 1/3",
+        "epoch 1/1  batch 2/2 window 2/3",
+        "epoch 1/1  batch 2/2",
+        "epoch 1/1",
+    ]
+
+
+def test_what_is_left_of_a_run_that_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It went on after 6 of 20 batches; 4 more took ten seconds."""
+    from rnn_xp.train.progress import Progress
+
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    terminal = Terminal(isatty=True)
+    progress = Progress(2, 10, stream=terminal)  # type: ignore[arg-type]
+    progress.resume(1, 6)
+    now[0] += 10.0
+    progress.batch(1, 10, 0.5, 3.0)
+    assert terminal.text.endswith("batch 10/10  loss 0.5000  3 sequences/s  25 s left")
+    progress.batch(1, 9, 0.5, 3.0, (1, 2))
+    assert terminal.text.endswith("batch 9/10 window 1/2  loss 0.5000  3 sequences/s  46 s left")
+    record = {"epoch": 1, "loss": 0.5, "gradient_norm": 2.0, "sequences_per_second": 7.0, "skipped": 3}
+    progress.epoch(record)
+    assert terminal.text.endswith("  7 sequences/s  skipped 3  25 s left\n")
+    progress.epoch(record | {"epoch": 2, "skipped": 0})
+    assert terminal.text.endswith("  7 sequences/s  10.0 s since it went on\n")

@@ -142,11 +142,12 @@ def test_a_shorter_batch_uses_the_same_memory() -> None:
     assert len(memory) == 1
 
 
+@pytest.mark.parametrize("recompute", [None, True])
 @pytest.mark.parametrize("cell", ["lstm_projected", "gru_reset_before"])
-def test_the_state_at_a_step(cell: str) -> None:
+def test_the_state_at_a_step(cell: str, recompute: Any) -> None:
     layer = MAKERS[cell](3, 4, 2, zoneout=0.1)
     params, x = normal(NUMPY, layer.init(NUMPY), 0, 0.5), normal(NUMPY, np.zeros((T, B, 3)), 1)
-    _, _, kept = layer.run(params, x, None, Context(np))
-    for i in (1, 9, T):
+    _, _, kept = layer.run(params, x, None, Context(np, recompute=recompute))
+    for i in (1, 9, 10, T, 3):
         assert_close(layer.state_at(kept, i), layer.forward(params, x[:i])[1], EXACT)
     assert not layer.state_at(kept, 0).h.any()

@@ -12,8 +12,8 @@ import pytest
 import rnn_xp as rx
 from rnn_xp import tree
 from rnn_xp.backend import get_backend
+from rnn_xp.configs import from_config
 from rnn_xp.layers import Residual
-from rnn_xp.model import from_config
 
 NUMPY = get_backend("numpy", dtype="float64")
 KEY = rx.Rng(seed=3, step=4)

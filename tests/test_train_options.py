@@ -321,3 +321,14 @@ def test_a_batch_that_counts_for_nothing_moves_nothing() -> None:
     whole = rx.fit(model, X, y, weights=[1.0, 1.0, 0.0, 0.0], **options)
     half = rx.fit(model, X[:2], y[:2], **options)
     np.testing.assert_array_equal(whole.params[1].weight, half.params[1].weight)
+
+
+def test_out_of_memory_says_what_would_fit() -> None:
+    class Greedy(rx.SGD):
+        def update(self, *args: Any, **options: Any) -> Any:
+            msg = "Unable to allocate 9 EiB"
+            raise MemoryError(msg)
+
+    words = r"out of memory \(Unable to allocate 9 EiB\): a batch of 3 sequences of 7 steps takes about"
+    with pytest.raises(MemoryError, match=words):
+        train(classifier(), draw(N, T, 2), np.arange(N) % 3, optimizer=Greedy(0.1), batch_size=3)

@@ -80,7 +80,11 @@ class Backend:
         if namespaces.has_own_rules(value):
             msg = f"`value` must be a plain array; got {namespaces.kind(value)}: its own rules would be lost."
             raise TypeError(msg)
-        host: Any = np.asarray(value)
+        try:
+            host: Any = np.asarray(value)
+        except ValueError:
+            msg = "`value` must be an array; got rows of unequal length."
+            raise ValueError(msg) from None
         natural = self._natural(np, host.dtype)
         host = np.asarray(host, dtype=natural if dtype is None else None)
         if self.name == "numpy":

@@ -152,6 +152,9 @@ def check(cell: Any) -> Cell:
     if not isinstance(cell, Cell):
         msg = f"`cell` must be a rnn_xp.Cell; got {type(cell).__name__}."
         raise TypeError(msg)
+    if not all(isinstance(pair, Pair) for pair in cell.pairs):
+        msg = f"`pairs` of `cell` must be rnn_xp.Pair; got {cell.pairs!r}."
+        raise TypeError(msg)
     if not cell.pairs or getattr(cell.state, "_fields", ("",))[0] != "h":
         must = "at least one pair and a NamedTuple `state` whose first field is h"
         msg = f"`cell` must have {must}; got {cell}."

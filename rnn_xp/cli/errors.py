@@ -19,6 +19,7 @@ class UsageError(Exception):
 KNOWN = (
     UsageError,
     KeyboardInterrupt,
+    SystemExit,
     MemoryError,
     OSError,
     ValueError,
@@ -32,6 +33,10 @@ KNOWN = (
 OPTIONS = {
     r'backend="(\w+)"': r"--backend \1",
     r"`clip_norm`": "--clip-norm",
+    r"\bbatch_size=(\d+)": r"--batch-size \1",
+    r"\bsmaller batch_size\b": "smaller --batch-size",
+    r"\brecompute=True\b": "--recompute",
+    r"(?<=holds everything): resume=True goes on from there": "",
     r'task="regression"': "--targets numbers",
     r"\bjapanese_vowels\b": "japanese-vowels",
     r'(pip install )"rnn-xp(\[\w+\])"': r'\1"rnn-xp\2" (in a clone: \1".\2")',
@@ -40,14 +45,21 @@ OPTIONS = {
 
 
 def told(error: BaseException) -> tuple[int, str]:
-    """Return the exit code and the sentence for one of the `KNOWN` errors."""
-    words = in_options(str(error))
+    """Return the exit code and the sentence for one of the `KNOWN` errors; notes of it stand at the end."""
+    code, sentence = _told(error, in_options(str(error)))
+    return code, " ".join([sentence, *getattr(error, "__notes__", ())])
+
+
+def _told(error: BaseException, words: str) -> tuple[int, str]:
+    """Return the exit code and the sentence for an error with these words."""
     match error:
         case UsageError():
             return USAGE, words
         case KeyboardInterrupt():
             return INTERRUPTED, words or "interrupted."
-        case MemoryError():
+        case SystemExit(code=int(code)):  # a signal came
+            return code, words
+        case MemoryError() if not words.startswith("out of memory"):
             why = f" ({words.rstrip('.')})" if words else ""
             return FAILED, f"out of memory{why}; choose a smaller --batch-size or --hidden-size."
         case OSError(filename=name, strerror=why) if name is not None and why is not None:

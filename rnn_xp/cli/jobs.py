@@ -4,31 +4,69 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_xp import data
+from rnn_xp.cli import corpus
 from rnn_xp.cli.errors import UsageError, naming
 from rnn_xp.cli.runs import About
 from rnn_xp.cli.settings import Settings
-from rnn_xp.data import Dataset, Scaling
+from rnn_xp.data import Dataset, Lanes, Scaling
 
 APART = 2**32
 """Seeds are smaller: `seed + APART` draws other data than any seed does."""
 
 _SPLIT = 1  # what a seed is used for besides the data and the weights
 
+_COUNTED = 2**24  # characters: of a longer text no trigram is counted, which takes memory many times as large
+
 
 class Job(NamedTuple):
     """What there is to be learnt; the inputs are scaled."""
 
     about: About
-    train: Dataset
+    train: Dataset | Lanes
     validation: Dataset | None
     test: Dataset | None
     trigram_bits: float | None = None  # the bar for a language model
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of sequences, or lanes, and of the steps of the longest."""
+        if isinstance(self.train, Lanes):
+            return self.train.count, self.train.steps
+        N, T = self.train.X.shape[:2]
+        return N, T
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether lengths differ."""
+        return isinstance(self.train, Dataset) and self.train.lengths is not None
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens there are; 0 where the inputs are features."""
+        if self.about.vocabulary is not None:
+            return len(self.about.vocabulary.characters)
+        assert isinstance(self.train, Dataset)
+        return int(self.train.X.max()) + 1 if self.train.X.ndim == 2 else 0
+
+    @property
+    def input_size(self) -> int:
+        """How many features there are."""
+        assert isinstance(self.train, Dataset)
+        return int(self.train.X.shape[2])
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """What is to be learnt, but of lanes."""
+        assert isinstance(self.train, Dataset)
+        assert self.train.y is not None
+        return self.train.y
 
 
 def load_job(settings: Settings) -> Job:
@@ -39,21 +77,17 @@ def load_job(settings: Settings) -> Job:
         settings.loss or "cross_entropy",
         **{name: getattr(settings, name) for name in ("dtype", "layout", "id", "time", "target")},
     )
-    train: Dataset
-    test: Dataset | None
-    trigram_bits = None
     if settings.task == "text":
-        about, train, test, trigram_bits = _load_text(settings, about)
-    else:
-        train, test = _load_sequences(settings)
-        about = replace(about, classes=train.classes, features=train.features, loss=_loss(settings, train))
+        return _load_text(settings, about)
+    train, test = _load_sequences(settings)
+    about = replace(about, classes=train.classes, features=train.features, loss=_loss(settings, train))
     validation = None
     if settings.validation is not None:
         train, validation = _split(train, settings.validation, settings.seed)
     if settings.task in ("data", "japanese-vowels") and train.X.ndim == 3:
         about = replace(about, scaling=_fit_scaling(train, settings.data or settings.task))
     validation, test = (part and rescale(part, about.scaling) for part in (validation, test))
-    return Job(about, rescale(train, about.scaling), validation, test, trigram_bits)
+    return Job(about, rescale(train, about.scaling), validation, test)
 
 
 def sign_of_sum_test(seed: int) -> Dataset:
@@ -65,7 +99,7 @@ def text_test(vocabulary: data.Vocabulary, path: str | None) -> Dataset:
     """Return the text of a file, or the tenth of Python's own that training holds back, as one sequence."""
     if path is None:
         return _one_sequence(data.split(_encode(vocabulary, data.python_text(), "Python's own text"))[1])
-    return _one_sequence(_encode(vocabulary, read_text(path), path))
+    return _one_sequence(_encode(vocabulary, corpus.read_text(path), path))
 
 
 def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.Tokens:
@@ -76,16 +110,6 @@ def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.To
         msg = f"{source}: there are characters that the model does not know: {shown}."
         raise ValueError(msg)
     return vocabulary.encode(text)
-
-
-def read_text(path: str) -> str:
-    """Return the text of a file."""
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        msg = f"{path}: a text must be in UTF-8; got the byte {byte:#04x} at position {error.start}."
-        raise ValueError(msg) from error
 
 
 def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) -> Dataset:
@@ -116,21 +140,36 @@ def rescale(dataset: Dataset, scaling: Scaling | None) -> Dataset:
     return dataset if scaling is None else dataset._replace(X=scaling.apply(dataset.X))
 
 
-def _load_text(settings: Settings, about: About) -> tuple[About, Dataset, Dataset, float]:
-    """Cut a text into windows and a held-out tenth; the vocabulary is that of all of it."""
-    text = data.python_text() if settings.data is None else read_text(settings.data)
+def _load_text(settings: Settings, about: About) -> Job:
+    """Cut a text into windows or lanes and a held-out tenth; the vocabulary is that of all of it."""
+    path = settings.data
+    train: Dataset | Lanes
+    validation = None
+    with naming(path):
+        parts = partial(corpus.blocks, path) if path else lambda: [data.python_text()]
+        vocabulary, tokens = corpus.tokens(parts)
     try:
-        vocabulary = data.vocabulary(text)
-        known, held_out = data.split(vocabulary.encode(text))
-        bits = data.trigram_bits(known, held_out, len(vocabulary.characters))
-        windows = Dataset(*data.windows(known, settings.window))
+        known, held_out = data.split(tokens)
+        bits = None
+        if len(known) <= _COUNTED:
+            bits = data.trigram_bits(known, held_out, len(vocabulary.characters))
+        if settings.lanes is None:
+            windows = Dataset(*data.windows(known, settings.window))
+            if settings.validation is not None:
+                windows, validation = _split(windows, settings.validation, settings.seed)
+            train = windows
+        else:
+            if settings.validation is not None:
+                known, held = data.split(known, settings.validation)
+                validation = _one_sequence(held)
+            train = Lanes(known, settings.lanes)
     except ValueError as error:
-        msg = f"{settings.data} is too short to learn from: {error}"
+        msg = f"{path} is too short to learn from: {error}"
         raise ValueError(msg) from error
-    return replace(about, vocabulary=vocabulary), windows, _one_sequence(held_out), bits
+    return Job(replace(about, vocabulary=vocabulary), train, validation, _one_sequence(held_out), bits)
 
 
-def _one_sequence(tokens: data.text.Tokens) -> Dataset:
+def _one_sequence(tokens: NDArray[Any]) -> Dataset:
     """Return tokens (1, T) with, for every step, the token that follows."""
     if len(tokens) < 2:
         msg = f"a text must have at least two characters to predict one; got {len(tokens)}."

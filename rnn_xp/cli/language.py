@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp import Sequential, data, tree
+from rnn_xp import Backend, Sequential, Stream, data, tree
 from rnn_xp.backend import backend_of
 from rnn_xp.typing import Tree
 
@@ -19,11 +20,11 @@ CHUNK = 1024
 
 def loss(model: Sequential, params: Tree, tokens: data.text.Tokens, following: data.text.Tokens) -> float:
     """Return the mean of -log p(following) over one text (T,), read in one pass."""
-    total, state = 0.0, None
-    for start in range(0, len(tokens), CHUNK):
-        logits, state = _read(model, params, tokens[start : start + CHUNK], state)
-        target = following[start : start + CHUNK]
+    total, read = 0.0, 0
+    for logits in _read(model.stream(params), backend_of(tree.leaves(params)[0]), tokens):
+        target = following[read : read + len(logits)]
         total -= float(np.sum(_log_softmax(logits)[np.arange(len(target)), target]))
+        read += len(target)
     return total / len(tokens)
 
 
@@ -53,11 +54,8 @@ def sample(
     Without a `length` there is no end.
     """
     rng = np.random.default_rng(seed)
-    tokens, state = vocabulary.encode(prompt), None
-    for start in range(0, len(tokens), CHUNK):
-        logits, state = _read(model, params, tokens[start : start + CHUNK], state)
-    backend, stream = backend_of(tree.leaves(params)[0]), model.stream(params, batch_size=1)
-    stream.reset(state)
+    backend, stream = backend_of(tree.leaves(params)[0]), model.stream(params)
+    (logits,) = deque(_read(stream, backend, vocabulary.encode(prompt)), maxlen=1)
     for place in itertools.count(1):
         token = _draw(logits[-1], temperature, rng)
         yield vocabulary.characters[token]
@@ -77,13 +75,11 @@ def start(vocabulary: data.Vocabulary) -> str:
     return "\n" if "\n" in vocabulary.characters else vocabulary.characters[0]
 
 
-def _read(
-    model: Sequential, params: Tree, tokens: data.text.Tokens, state: Tree
-) -> tuple[NDArray[np.float64], Tree]:
-    """Return logits (T, V) of what follows each of the tokens (T,), and the state after them."""
-    backend = backend_of(tree.leaves(params)[0])
-    y, state, _ = model.forward(params, backend.asarray(tokens[:, np.newaxis]), state_0=state)
-    return backend.to_numpy(y)[:, 0].astype(np.float64), state
+def _read(stream: Stream, backend: Backend, tokens: data.text.Tokens) -> Iterator[NDArray[np.float64]]:
+    """Let a stream read the tokens (T,), and yield the logits (n, V) of what follows each of the next n."""
+    for first in range(0, len(tokens), CHUNK):
+        y = stream.run(backend.asarray(tokens[first : first + CHUNK, np.newaxis]))
+        yield backend.to_numpy(y)[:, 0].astype(np.float64)
 
 
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,10 +1,8 @@
-"""The directory of a run: the model and the history of its training."""
+"""What is to be known of a trained model, beside its weights; and both from the directory of a run."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from rnn_xp import CheckpointError, Sequential, checkpoint, get_backend
-from rnn_xp.cli.errors import UsageError
-from rnn_xp.cli.output import json_line
 from rnn_xp.cli.settings import TASKS
 from rnn_xp.data import Scaling, Vocabulary
 from rnn_xp.model import LOSSES
 from rnn_xp.typing import Tree
 
-MODEL, HISTORY = "model.safetensors", "history.jsonl"
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,49 +60,6 @@ class About:
                 "vocabulary": characters and Vocabulary(tuple(characters)),
             }
         )
-
-
-class Run:
-    """A directory that a training writes to; at any moment it holds the last completed epoch."""
-
-    def __init__(self, directory: str) -> None:
-        self.directory = Path(directory)
-        self.kept = 0
-        self._new = not self.directory.exists()
-        if not self._new and not self.directory.is_dir():
-            msg = f"argument --out: {directory} must be a directory; it is a file."
-            raise UsageError(msg)
-        for name in (MODEL, HISTORY):
-            if (self.directory / name).exists():
-                msg = (
-                    f"argument --out: {self.directory / name} is there: {directory} holds a run. "
-                    "Name another directory, or remove that one."
-                )
-                raise UsageError(msg)
-
-    def __str__(self) -> str:
-        """Say what it keeps."""
-        return f"{self.directory} keeps " + (f"epoch {self.kept}." if self.kept else "nothing yet.")
-
-    def open(self) -> None:
-        """Make the directory, and find out now whether it can be written to."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.directory):
-            pass
-
-    def close(self) -> None:
-        """Take the directory away if it was made for nothing."""
-        if self._new and not self.kept:
-            with suppress(OSError):
-                self.directory.rmdir()
-
-    def keep(
-        self, model: Sequential, params: Tree, about: About, history: Sequence[Mapping[str, Any]], epoch: int
-    ) -> None:
-        """Write the weights of an epoch, then the history up to now."""
-        checkpoint.save(self.directory / MODEL, model, params, {"about": about.to_json(), "epoch": epoch})
-        self.kept = epoch
-        checkpoint.atomic_write(self.directory / HISTORY, "".join(map(json_line, history)).encode())
 
 
 def faults(about: About) -> list[str]:

@@ -15,8 +15,15 @@ OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "a
 LR = {"sgd": 1e-2, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
 """Of an optimiser that is not the task's own."""
 
-OF_THE_PLACE = ("task", "data", "device", "out", "json", "quiet", "test", "targets", "id", "time", "target")
-"""Options whose defaults are no matter of the task."""
+OF_THE_CALL = ("out", "json", "quiet")
+"""Options that are no matter of what is trained, nor of how."""
+
+THE_SAME = (
+    *("task", "data", "device", "test", "targets", "id", "time", "target", "lanes"),
+    *("residual", "layer_norm", "learn_state", "recurrent_dropout", "variational", "zoneout"),
+    *("accumulate", "bucket", "nonfinite", "truncate", "recompute", "save_every"),
+)
+"""Options whose defaults are the same whatever the task: off, or in the help beside them."""
 
 OF_FILES = ("test", "targets", "layout", "id", "time", "target")
 """Options that say how to read files of sequences."""
@@ -40,17 +47,29 @@ class Settings:
     embedding_size: int = 64
     num_layers: int = 1
     bidirectional: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    learn_state: bool = False
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    variational: bool = False
+    zoneout: float | tuple[float, ...] = 0.0
     pool: str | None = None  # the last step, or an output a step where there is a target a step
     window: int = 64
+    lanes: int | None = None
     epochs: int = 30
     batch_size: int = 32
+    accumulate: int = 1
+    bucket: bool = False
+    truncate: tuple[int, int] | None = None
+    recompute: bool | int = False
     optimizer: str = "adam"
     momentum: float = 0.0
     lr: float = LR["adam"]
     schedule: str = "constant"
     clip_norm: float | None = 1.0
     clip_value: float | None = None
+    nonfinite: str = "stop"
     weight_decay: float | None = None  # the optimiser's own
     init: str = "pytorch"
     shuffle: bool = True
@@ -60,6 +79,7 @@ class Settings:
     seed: int = 0
     validation: float | None = None
     patience: int | None = None
+    save_every: float = 60.0
     out: str | None = None
     json: bool = False
     quiet: bool = False
@@ -112,7 +132,7 @@ def settle(given: Mapping[str, Any]) -> Settings:
     if "lr" not in given and given.get("optimizer", own) != own:
         values["lr"] = LR[given["optimizer"]]
     if "shuffle" not in given:
-        values["shuffle"] = values.get("batch_size", Settings.batch_size) > 1
+        values["shuffle"] = "lanes" not in given and values.get("batch_size", Settings.batch_size) > 1
     if "backend" not in given and ("RNN_XP_BACKEND" in os.environ or "device" in given):
         values["backend"] = None  # a task's own backend is for those who don't care
     settings = Settings(**values)
@@ -120,11 +140,27 @@ def settle(given: Mapping[str, Any]) -> Settings:
     return settings
 
 
+def as_options(given: Mapping[str, Any]) -> list[str]:
+    """Write what was given as on a command line, so that it says the same in any directory."""
+    options = []
+    for name, value in given.items():
+        if name in OF_THE_CALL:
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            parts = value if isinstance(value, tuple) else (value,)
+            text = os.path.abspath(value) if name in ("data", "test") else ",".join(map(str, parts))
+            options.append(f"--{option}={'none' if value is None else text}")
+    return options
+
+
 def chosen(task: str) -> dict[str, str]:
     """Return the defaults of a task in words, by the names of their options; "-" where it has no such one."""
     settings = settle({"task": task})
     without = unfit(settings)
-    names = [field.name for field in fields(settings) if field.name not in OF_THE_PLACE]
+    names = [field.name for field in fields(settings) if field.name not in THE_SAME + OF_THE_CALL]
     return {name: "-" if name in without else _in_a_word(name, getattr(settings, name)) for name in names}
 
 
@@ -139,15 +175,27 @@ def unfit(settings: Settings) -> dict[str, str]:
     """Return the options that have no effect, and why."""
     task, text, data = settings.task, settings.task == "text", settings.task == "data"
     still = settings.optimizer not in ("sgd", "rmsprop")
+    two = isinstance(settings.zoneout, tuple)
+    whole, lanes = settings.pool in ("mean", "max"), settings.lanes is not None
     rules = (
         ("data", not (text or data), f"--task {task} has data of its own"),
         *((name, not data, "it goes with --data, a file of sequences") for name in OF_FILES),
         ("embedding_size", not (text or data), f"--task {task} has no tokens"),
-        ("window", not text, "it goes with --task text"),
+        *((name, not text, "it goes with --task text") for name in ("window", "lanes")),
         ("momentum", still, f"--optimizer {settings.optimizer} has none"),
         ("pool", text, "a language model has an output for every step"),
         ("loss", text, "a language model has the cross-entropy"),
         ("bidirectional", text, "a language model must not read what it is to predict"),
+        ("bucket", text or task == "sign-of-sum", "its sequences are all of one length"),
+        ("residual", settings.num_layers == 1, "it goes with --num-layers above 1"),
+        ("variational", not settings.dropout, "it goes with --dropout"),
+        ("zoneout", two and settings.cell != "lstm", f"the state of --cell {settings.cell} is h alone"),
+        ("truncate", whole, f"--pool {settings.pool} needs whole sequences"),
+        ("truncate", settings.bidirectional, "a bidirectional model needs whole sequences"),
+        ("window", lanes and settings.truncate is not None, "--truncate says how long windows are"),
+        *((name, lanes, "the lanes are the batch") for name in ("batch_size", "accumulate")),
+        ("shuffle", lanes, "lanes are read in order"),
+        ("save_every", settings.out is None, "it goes with --out"),
     )
     return {option: why for option, holds, why in rules if holds}
 

@@ -37,7 +37,7 @@ class Context(NamedTuple):
     xp: Namespace
     valid: Valid | None = None  # None: no padding
     rng: Rng | None = None  # None: nothing is dropped
-    memory: dict[int, Any] | None = None  # a training loop lets layers keep their buffers, by their params
+    memory: dict[Any, Any] | None = None  # a training loop lets layers keep their buffers, by their params
     states: bool = True  # False: states, and their gradients, are left out
     steps: bool = True  # False: a recurrent layer leaves out y, only its last state is wanted
     reset: Array | None = None  # (T, B) bool, True where a new sequence begins
@@ -115,6 +115,7 @@ class Layer(ABC):
         -------
         params : tree of arrays, in the backend's dtype
         """
+        checks.kind("backend", backend, Backend, "a Backend, as rnn_xp.get_backend gives it")
         rng = generator(seed)
         initializer = resolve(init)
 
@@ -227,6 +228,7 @@ class Layer(ABC):
         """
         xp = namespace(params=tree.leaves(params), d_y=d_y, d_state_T=tree.leaves(d_state_T))
         self.check_params(params)
+        checks.kind("tape", tape, Tape, "the third of what `forward` returned")
         checks.shape("d_y", d_y, ", ".join("TBK"[3 - len(tape.shape) :]), tape.shape)
         self.check_dtype("d_y", params, d_y)
         if d_state_T is not None:
@@ -236,16 +238,10 @@ class Layer(ABC):
         return d_params, d_x, d_state_0
 
     def check_params(self, params: Tree) -> None:
-        """Raise unless `params` has the form that `init` gives."""
+        """Raise unless `params` has the form that `init` gives, in one floating dtype."""
+        namespace(params=tree.leaves(params))
         wanted = {name: spec.shape for name, spec in tree.named_leaves(self.spec())}
-        came = {name: tuple(leaf.shape) for name, leaf in tree.named_leaves(params)}
-        if came != wanted:
-            wrong = sorted(name for name in {**wanted, **came} if wanted.get(name) != came.get(name))
-            told = "; ".join(
-                f"{name} {wanted.get(name, 'absent')}, got {came.get(name, 'absent')}" for name in wrong[:4]
-            )
-            msg = f"`params` must be those of {self!r}, as its init returns them: {told}."
-            raise ValueError(msg)
+        checks.params(self, wanted, dict(tree.named_leaves(params)))
 
     def check_dtype(self, name: str, params: Tree, array: Array) -> None:
         """Raise unless `array` has the dtype of the parameters."""

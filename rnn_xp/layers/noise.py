@@ -51,7 +51,8 @@ def within_run(
     sizes : sequence of int
         Units of every field.
     """
-    drop, keep = None, None
+    drop: Array | None = None
+    keep: tuple[Any, ...] | None = None
     if rng is not None and dropout:
         stay = keep_mask(rng, dropout, (steps, sizes[0], batch), same=True, device=device, xp=xp)
         drop = xp.astype(stay[0, ...], dtype) * (1.0 / (1.0 - dropout))

@@ -94,7 +94,8 @@ class Stack(Layer):
         runs: list[Run | Recomputed] = []
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
-            outputs, last = [], layer == self.num_layers - 1
+            outputs: list[Any] = []
+            last = layer == self.num_layers - 1
             for reverse in self.ways:
                 i = len(runs)
                 noise = self.noise(rng, i, T, B, new, context)
@@ -214,9 +215,9 @@ class Stack(Layer):
         return last
 
     def state_at(self, kept: Kept, i: int) -> Tree:
-        """Return a copy of the state after i of the steps that were run, plainly."""
-        runs = [run for run in kept.runs if isinstance(run, Run)]
-        return self._gather([list(run.slots[i]) for run in runs], runs[0].B, runs[0].new, xp=runs[0].xp)
+        """Return a copy of the state after i of the steps that were run."""
+        run = kept.runs[0]
+        return self._gather([each.at(i) for each in kept.runs], run.B, run.new, xp=run.xp)
 
     def kept_bytes(self, steps: int, batch: int, itemsize: int) -> int:
         """Return what the runs keep of a batch."""

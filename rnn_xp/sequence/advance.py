@@ -21,7 +21,7 @@ def advance(run: Run, noise: Noise) -> Callable[[Array], Array]:
     place, weight, multiply, steps = run.place_x[0, ...].T, run.weight, run.engine.multiply, run.steps
     first, last = run.slots
     states = list(zip(first, last, strict=True))
-    h = last[0].T
+    h: Array = last[0].T
 
     def read(own: Array) -> Array:
         place[...] = own

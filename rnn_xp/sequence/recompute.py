@@ -33,7 +33,7 @@ class Recomputed:
 
     def __init__(self, run: Run, steps: int, outputs: bool) -> None:
         self.run, self.T, self.outputs = run, steps, outputs
-        self.B, self.new, self.zeros, self.n = run.B, run.new, run.zeros, 0
+        self.B, self.new, self.zeros, self.xp, self.n = run.B, run.new, run.zeros, run.xp, 0
         count = max(1, -(-steps // run.T))
         self._starts = [run.empty(count, *field.shape) for field in run.zeros]
         self._given: tuple[Array, Valid | None, Array | None, Noise]
@@ -64,6 +64,12 @@ class Recomputed:
         """Return the state after the last step, (H or P, B) a field: views."""
         return self.run.last()
 
+    def at(self, i: int) -> list[Array]:
+        """Return the state after i of the steps, as `Run.at` does."""
+        segment = self._segments()[max(0, i - 1) // self.run.T]
+        self._again(segment)
+        return self.run.at(i - segment.start)
+
     def backward(
         self, d_h: Array | None, d_s_T: Sequence[Array], valid: Valid | None, need_d_x: bool
     ) -> tuple[Params, Array | None, list[Any]]:
@@ -71,11 +77,8 @@ class Recomputed:
         run = self.run
         d_x = run.empty(*self._given[0].shape) if need_d_x else None
         total, d_s = Sums(), list(d_s_T)
-        first, *_ = segments = self._segments()
-        for segment in reversed(segments):
-            if segment != self._there:
-                begins = segment == first and self._begins
-                self._forward(segment, None if begins else self._start(segment))
+        for segment in reversed(self._segments()):
+            self._again(segment)
             total, d_s = run.back(
                 None if d_h is None else d_h[segment, ...],
                 d_s,
@@ -84,6 +87,12 @@ class Recomputed:
                 total,
             )
         return run.gradients(total, d_s, self._begins), d_x, d_s
+
+    def _again(self, segment: slice) -> None:
+        """Run over a segment once more, unless it was the last one."""
+        if segment != self._there:
+            begins = self._begins and segment == self._segments()[0]
+            self._forward(segment, None if begins else self._start(segment))
 
     def _forward(self, segment: slice, s_0: Sequence[Array] | None) -> Array:
         """Run over a segment."""
@@ -119,7 +128,7 @@ def step_size(cell: Cell, params: Params, *, between: bool = False) -> int:
 def state_size(cell: Cell, params: Params) -> int:
     """Return how many numbers the state of one sequence has."""
     rows, P = params.weight_hh.shape
-    return P + rows // len(cell.gates) * (len(cell.state._fields) - 1)  # type: ignore[no-any-return]
+    return P + rows // len(cell.gates) * (len(cell.state._fields) - 1)
 
 
 def segment_steps(recompute: int | bool, steps: int, batch: int, per_step: int, per_state: int) -> int:

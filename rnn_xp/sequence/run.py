@@ -82,6 +82,10 @@ class Run(Workspace):
         """Return the state after the last step, (H or P, B) a field: views."""
         return list(self.slots[0 if self.reverse else self.n])
 
+    def at(self, i: int) -> list[Array]:
+        """Return the state after i of the steps, (H or P, B) a field: views; of a run in the order of time."""
+        return list(self.slots[i])
+
     def backward(
         self, d_h: Array | None, d_s_T: Sequence[Array], valid: Valid | None, need_d_x: bool
     ) -> tuple[Params, Array | None, list[Any]]:
@@ -156,6 +160,7 @@ class Run(Workspace):
     def gradients(self, total: Sums, d_s_0: Sequence[Array], begins: bool) -> Params:
         """Return sums as the gradients of the parameters; d_s_0 is a learnt state's where the run begins."""
         assert self._back is not None
+        assert total.weights is not None
         d_params = self._back.gradients(self.params, total.weights)
         if self.params.state_0 is None:
             return d_params

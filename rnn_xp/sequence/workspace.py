@@ -60,11 +60,11 @@ class Workspace:
         self.between: Between | None = None
         self.operand = before[0]  # of the first product
         if between:  # what a step takes and gives is then other memory than the states around it
-            left = [self.slots[own] for own in _around(steps, reverse)]
+            earlier, later = (self.slots[own] for own in _around(steps, reverse))
             before, after = ([self.empty(steps, size, batch) for size in sizes] for _ in range(2))
             self.operand = self.empty(steps, sizes[0], batch)
-            states = [cell.state(*fields) for fields in (before, after)]
-            self.between = Between(*left, *states, self.operand, self.start(), self.engine, xp=xp)
+            s_prev, s = cell.state(*before), cell.state(*after)
+            self.between = Between(earlier, later, s_prev, s, self.operand, self.start(), engine, xp=xp)
         self.memory = Memory(
             xp.reshape(gates, (steps, G * H, batch)),
             gates,
@@ -85,11 +85,11 @@ class Workspace:
         if params.weight_hr is not None:
             h = [self.memory.s.h[t, ...] for t in range(steps)]
             self.steps.append(_projection(params.weight_hr, self.operands[-1], h))
-        s_prev, s = (self.slots[own] for own in _around(steps, reverse))
-        self.hold = engine.hold(s_prev, s)
+        before_hold, after_hold = (self.slots[own] for own in _around(steps, reverse))
         if self.between is not None:
             self.steps = [self.between.enter, *self.steps, self.between.leave]
-            self.hold = engine.hold(self.between.before, s)
+            before_hold = self.between.before
+        self.hold = engine.hold(before_hold, after_hold)
 
         # (x 1) meets (W_ih b), in parts that stay in the cache until their steps have read them
         rows_ih, D = params.weight_ih.shape

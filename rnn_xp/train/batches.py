@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,62 +12,110 @@ from numpy.typing import NDArray
 from rnn_xp.backend import Backend
 from rnn_xp.sequence import Valid
 from rnn_xp.train.prepare import Prepared
-from rnn_xp.typing import Array, Namespace
+from rnn_xp.typing import Array, Namespace, Tree
 
 RESIDENT = 0.5
 """Of a device's free memory, what a data set may take to lie there; states and gradients need the rest."""
 
 
 class Batch(NamedTuple):
-    """What one step takes; on the device, all but `total`."""
+    """What one step takes, or a part of it whose gradients are added to the others'; arrays of the device."""
 
     x: Array
     target: Array
     share: Array
     valid: Valid | None
-    total: float  # the sum of the weights
+    total: float  # the sum of the weights of the step
+    reset: Array | None = None  # (T, B), where new sequences begin
+    ends: Array | None = None  # (B,), the valid steps of each sequence; None: all
+    sample: int = 0  # of the step's sequences, the place of the first
+    time: int = 0  # steps of the sequences before the first
+    state_0: Tree | None = None  # that they go on from
+    carry: int | None = None  # the state after so many steps is wanted
 
 
 class Batches:
-    """A prepared data set, cut into batches in a given order.
+    """A prepared data set, cut into batches in a given order, of which each step takes `accumulate`.
 
     What the host must know of a batch, its longest sequence and the sum of its weights, it knows already.
     """
 
-    def __init__(self, data: Prepared, backend: Backend, batch_size: int) -> None:
-        self.data, self.backend, self.batch_size = data, backend, batch_size
+    def __init__(
+        self, data: Prepared, backend: Backend, batch_size: int, accumulate: int = 1, *, even: bool = False
+    ) -> None:
+        self.data, self.backend, self.batch_size, self.accumulate = data, backend, batch_size, accumulate
+        self.size = batch_size * accumulate
+        self._even = even  # whether the batches of a step are all as long as its longest sequence
         self.count: int = data.x.shape[1]
         self.resident = _fits(data, backend)
         self._counts = data.counts
         self._in_file_order: list[Batch] = []
-        host = _Parts(data.x, data.target, data.weight, data.lengths, data.per_step)
+        host = _Parts(data.x, data.target, data.weight, data.lengths, data.reset, data.per_step)
         self._parts = host.move(backend) if self.resident else host
         self._times = backend.xp.arange(len(data.x), dtype=backend.xp.int64, device=backend.device)
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-self.count // self.batch_size)
+        """Return the number of steps in an epoch."""
+        return -(-self.count // self.size)
 
-    def in_order(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
-        """Return the batches of the sequences in `order`, moved as a whole; None is the order of the data."""
+    def in_order(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[Batch]:
+        """Return the batches of the sequences in `order`, from the batch `first` on.
+
+        The order is moved as a whole; None is that of the data.
+        """
         if order is None and self.resident:  # parts of what lies there: cut once
-            self._in_file_order = self._in_file_order or list(self._cut(None, None))
-            return iter(self._in_file_order)
-        return self._cut(order, self.backend.asarray(order) if self.resident else None)
+            self._in_file_order = self._in_file_order or list(self._cut(None, None, 0))
+            return islice(self._in_file_order, first, None)
+        return self._cut(order, self.backend.asarray(order) if self.resident else None, first)
 
-    def _cut(self, order: NDArray[np.int64] | None, index: Any) -> Iterator[Batch]:
+    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[tuple[Batch, ...]]:
+        """Return the batches of each step, from the step `first` on."""
+        flow = self.in_order(order, first * self.accumulate)
+        if self.accumulate == 1:
+            return ((batch,) for batch in flow)
+        return iter(lambda: tuple(islice(flow, self.accumulate)), ())
+
+    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
+        """Return which sequences the step `number` takes."""
+        part = slice(number * self.size, min((number + 1) * self.size, self.count))
+        return np.arange(part.start, part.stop) if order is None else order[part]
+
+    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
+        """Return which of the user's sequences those are."""
+        chosen = self.chosen(order, number)
+        return chosen if self.data.rows is None else self.data.rows[chosen]
+
+    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
+        """Return the number of each step that counts, and 0: its only window."""
+        return ((i, 0) for i in range(len(self)) if self._counts[self.chosen(order, i)].sum() != 0)
+
+    def padding(self, order: NDArray[np.int64] | None) -> float | None:
+        """Return the share of the steps in an epoch's batches that are padding; None without lengths."""
+        if self.data.lengths is None:
+            return None
+        lengths = self.data.lengths if order is None else self.data.lengths[order]
+        starts = np.arange(0, self.count, self.size if self._even else self.batch_size)
+        sizes = np.diff(starts, append=self.count)
+        computed = np.maximum(np.maximum.reduceat(lengths, starts), 1) @ sizes
+        return float(1 - lengths.sum() / computed)
+
+    def _cut(self, order: NDArray[np.int64] | None, index: Any, first: int) -> Iterator[Batch]:
         """Return the batches of an order; index is the order on the device."""
-        return (self._batch(start, order, index) for start in range(0, self.count, self.batch_size))
+        starts = range(first * self.batch_size, self.count, self.batch_size)
+        return (self._batch(start, order, index) for start in starts)
 
     def _batch(self, start: int, order: NDArray[np.int64] | None, index: Any) -> Batch:
         """Cut one batch, no longer than its longest sequence."""
         part = slice(start, min(start + self.batch_size, self.count))
-        chosen = part if order is None else order[part]
+        sample = start % self.size
+        group = slice(start - sample, min(start - sample + self.size, self.count))
+        chosen, together = (own if order is None else order[own] for own in (part, group))
         steps = full = len(self.data.x)
         if self.data.lengths is not None:
-            ends = self.data.lengths[chosen]
-            steps, full = max(1, int(ends.max())), int(ends.min())
-        total = float(self._counts[chosen].sum())
+            lengths = self.data.lengths
+            full = int(lengths[chosen].min())
+            steps = max(1, int(lengths[together if self._even else chosen].max()))
+        total = float(self._counts[together].sum())
         if self.resident:
             parts = self._parts.cut(part if index is None else index[part], steps, xp=self.backend.xp)
         else:
@@ -74,7 +123,8 @@ class Batches:
         valid = None
         if full < steps:
             valid = Valid(self._times[:steps, None] < parts.lengths[None, :], full)
-        return Batch(parts.x, parts.target, self._share(parts, valid, total), valid, total)
+        share = self._share(parts, valid, total)
+        return Batch(parts.x, parts.target, share, valid, total, parts.reset, parts.lengths, sample)
 
     def _share(self, parts: _Parts, valid: Valid | None, total: float) -> Array:
         """Return what each loss of a batch counts for; 0 where all weigh nothing."""
@@ -95,16 +145,24 @@ class _Parts(NamedTuple):
     target: Any
     weight: Any
     lengths: Any
+    reset: Any
     per_step: bool
 
     def move(self, backend: Backend) -> _Parts:
         """Return them on the device."""
-        x, target, lengths = (
-            None if array is None else backend.asarray(array) for array in (self.x, self.target, self.lengths)
+
+        def one(array: Any, dtype: Any = None) -> Any:
+            return None if array is None else backend.asarray(array, dtype)
+
+        # weights as wide as on the host: a share is rounded once
+        return _Parts(
+            one(self.x),
+            one(self.target),
+            one(self.weight, backend.xp.float64),
+            one(self.lengths),
+            one(self.reset),
+            self.per_step,
         )
-        # as wide as on the host: a share is rounded once
-        weight = None if self.weight is None else backend.asarray(self.weight, backend.xp.float64)
-        return _Parts(x, target, weight, lengths, self.per_step)
 
     def cut(self, chosen: Any, steps: int, *, xp: Namespace) -> _Parts:
         """Return so many steps of the sequences `chosen`, a slice or an index."""
@@ -118,8 +176,14 @@ class _Parts(NamedTuple):
             return array[:, chosen, ...] if time else array[chosen, ...]
 
         per_step = self.per_step
-        x, target, weight = one(self.x, True), one(self.target, per_step), one(self.weight, per_step)
-        return _Parts(x, target, weight, one(self.lengths, False), per_step)
+        return _Parts(
+            one(self.x, True),
+            one(self.target, per_step),
+            one(self.weight, per_step),
+            one(self.lengths, False),
+            one(self.reset, True),
+            per_step,
+        )
 
 
 def _fits(data: Prepared, backend: Backend) -> bool:

@@ -1,42 +1,33 @@
-"""The training loop."""
+"""Training: from the arguments to a model that has learnt."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rnn_xp import checks, tree
+from rnn_xp import tree
+from rnn_xp.atomic import PathLike
 from rnn_xp.backend import Backend, get_backend
 from rnn_xp.initializers import Initializer
-from rnn_xp.model import LOSSES, Sequential
-from rnn_xp.optim import Adam, Optimizer
+from rnn_xp.model import Sequential
+from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
-from rnn_xp.train import options
-from rnn_xp.train.batches import Batches
-from rnn_xp.train.predict import evaluate_prepared
-from rnn_xp.train.prepare import prepare
+from rnn_xp.train import keeper, options
+from rnn_xp.train.order import Order
+from rnn_xp.train.policy import POLICIES
 from rnn_xp.train.progress import Progress
 from rnn_xp.train.result import Epoch as Epoch
 from rnn_xp.train.result import Result as Result
+from rnn_xp.train.sets import sets
 from rnn_xp.train.step import Stepper
-from rnn_xp.train.validation import hold_back
+from rnn_xp.train.training import Plan, Training
 from rnn_xp.typing import Tree
-
-_SHUFFLE = 1  # what a seed is used for besides the weights; 2 is the validation split
-
-_IN_ONE_SUM = 256  # losses
 
 
 def fit(
     model: Sequential,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: str = "cross_entropy",
     optimizer: Optimizer | None = None,
@@ -44,10 +35,16 @@ def fit(
     dtype: str | None = None,
     layout: str = "NTC",
     lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     weights: Any = None,
     epochs: int = 10,
     batch_size: int = 32,
+    accumulate: int = 1,
     shuffle: bool = True,
+    bucket: bool = False,
+    truncate: int | Sequence[int] | None = None,
+    recompute: bool | int = False,
     seed: int = 0,
     init: str | Initializer = "pytorch",
     params: Tree | None = None,
@@ -56,17 +53,23 @@ def fit(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     schedule: Schedule | None = None,
+    nonfinite: str = "stop",
+    checkpoint: PathLike | None = None,
+    save_every: float = 60.0,
+    resume: bool = False,
+    extra: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callable[[Epoch], Any]] | Callable[[Epoch], Any] = (),
     verbose: bool = True,
 ) -> Result:
-    """Train a model by mini-batch gradient descent with exact back-propagation through time.
+    """Train a model by mini-batch gradient descent with back-propagation through time, exact or truncated.
 
     Parameters
     ----------
     model : Sequential
     X : array (N, T, C), in the order of `layout`; tokens (N, T); or a list of N sequences (T_i, C) or (T_i,)
         Host data; floats (T_i,) are a single channel. It is checked, converted to `dtype` and moved to the
-        device once.
+        device once. Or `rx.data.Lanes`, for a model that predicts the next token: y is then None, each lane
+        is a sequence, and `truncate` says how much of it is read at once.
     y : array
         For "cross_entropy" integer classes (N,), or (N, T) where the model gives an output a step; else
         numbers (N, K) or (N, T, K), with K = 1 left out at will. Its axes are in the order of `layout` too.
@@ -79,11 +82,27 @@ def fit(
     layout : {"NTC", "TNC", "NCT"}
     lengths : array (N,), optional
         Valid steps of every sequence; what X holds past them is ignored.
+    mask : bool array (N, T), in the order of `layout`, optional
+        Which steps are valid, in whatever pattern, instead of `lengths`. The others are as if not there.
+    reset : bool array (N, T), in the order of `layout`, optional
+        Where in its row a new sequence begins; for a model that gives an output a step.
     weights : array (N,), or (N, T) where the model gives an output a step, optional
-        What the losses count for. The loss of a batch is the weighted mean over its valid steps.
+        What the losses count for. The loss of a step is the weighted mean over its valid steps.
     epochs, batch_size : int
+    accumulate : int
+        Batches whose gradients are added up for a step: the same as batches so many times as large, in the
+        memory of one.
     shuffle : bool
         A new order every epoch, drawn from `seed` and the epoch alone.
+    bucket : bool
+        Batches of sequences of similar length, in an order of their own: less padding.
+    truncate : (k1, k2), or an int for both, optional
+        Truncated back-propagation, for a model each of whose outputs comes from what it has read. Windows end
+        at k1, 2 * k1, ... and at T, and each is a step: its loss is that of the steps since the last window's
+        end, and its gradient goes back k2 >= k1 steps from its end, where the state is a constant.
+    recompute : bool or int
+        Keep about sqrt(T) steps for the way back, or so many bytes, and compute the rest again: the same bits
+        in less memory.
     seed : int
         Of the weights, the order, the validation split and the dropout masks.
     init : str or Initializer
@@ -97,8 +116,25 @@ def fit(
         Clip the gradient by its global norm, or every component.
     schedule : function of the step, optional
         Factor of the learning rate; see `rnn_xp.schedules`.
+    nonfinite : {"stop", "skip", "rollback"}
+        What becomes of a step whose loss, gradient or result is not finite; none reaches the weights. "stop":
+        the training ends with an error that names the place. "skip": such a step is left out, of weights and
+        optimiser alike, and counted in the history, and a state that it would carry on begins anew; each step
+        then waits for the device. "rollback": the device is asked every 100 steps and at the end of an epoch;
+        if one was not finite, weights and optimiser go back by these steps, and the next batches follow.
+        Three rollbacks in a row, or an epoch of which no step is left, are an error.
+    checkpoint : path, optional
+        A file that holds everything: written at first, every `save_every` seconds, after each epoch, and when
+        SIGINT or SIGTERM comes (in the main thread, unless you handle it: a second one stops at once).
+    save_every : float
+    resume : bool
+        Go on from `checkpoint`, with the arguments as they were: the result is, byte for byte, that of a
+        training that was never interrupted. One that had finished gives its result again.
+    extra : mapping, optional
+        What else the checkpoint holds, in JSON values; `read_extra` returns it.
     callbacks : functions of an Epoch, or one
-        Called after every epoch; one that returns something true ends the training.
+        Called after every epoch, before the checkpoint is written; one that returns something true ends the
+        training.
     verbose : bool
         Write a line an epoch, and a live one on a terminal.
 
@@ -108,9 +144,17 @@ def fit(
 
     Raises
     ------
+    TypeError, ValueError
+        If an argument is not as described, or not as it was when `checkpoint` was written.
     FloatingPointError
         If the loss, its gradient or a step stops being finite, which the weights never saw; or if the
         validation loss does.
+    MemoryError
+        If a batch takes more than there is; the message says what would fit.
+    FileNotFoundError, CheckpointError, OSError
+        If there is no `checkpoint` to go on from, if it is damaged, or if it cannot be read or written.
+    KeyboardInterrupt, SystemExit
+        If SIGINT or SIGTERM came, and the checkpoint holds everything.
 
     Examples
     --------
@@ -121,114 +165,38 @@ def fit(
     >>> result.history[-1]["loss"] < 0.3
     True
     """
-    options.check_model(model)
+    given = options.settle(locals())
     backend = get_backend(backend, dtype=dtype)
-    chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
-    optimizer = Adam() if optimizer is None else optimizer
-    options.check_optimizer(optimizer)
-    options.check_schedule(schedule)
-    callbacks = options.all_callbacks(callbacks)
-    shuffle, verbose = checks.boolean("shuffle", shuffle), checks.boolean("verbose", verbose)
-    epochs, batch_size = checks.integer("epochs", epochs), checks.integer("batch_size", batch_size)
-    seed = checks.integer("seed", seed, 0, 2**32 - 1)
-    limits: dict[str, Any] = {
-        name: None if value is None else checks.number(name, value, open_low=True)
-        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
-    }
-    patience = None if patience is None else checks.integer("patience", patience)
-
-    ready = partial(prepare, model, loss=chosen, dtype=backend.precision)
-    data = ready(X, y, layout=layout, lengths=lengths, weights=weights)
-    data, held = hold_back(validation, data, ready, layout, seed)
+    data = sets(given, backend)
     if params is None:
-        params = model.init(backend, seed, init)
+        params = model.init(backend, given.seed, init)
     else:
         options.check_params(model, params)
         params = tree.map(backend.asarray, params)
-
-    batches = Batches(data, backend, batch_size)
-    limits["readings"] = len(batches)
-    stepper = Stepper(model, params, chosen, optimizer, backend, seed=seed, schedule=schedule, **limits)
-    progress = Progress(epochs, len(batches), enabled=verbose)
-    history: list[dict[str, Any]] = []
-    best, best_epoch, best_params = math.inf, 0, None
-    train_seconds = 0.0
-    for epoch in range(1, epochs + 1):
-        lr = stepper.lr
-        order = None
-        if shuffle:
-            order = np.random.default_rng([seed, epoch, _SHUFFLE]).permutation(batches.count)
-        with np.errstate(all="ignore"):  # of overflow `_check_finite` tells what matters, and where
-            mean_loss, norm, seconds = _one_epoch(stepper, batches, order, epoch, progress)
-        train_seconds += seconds
-        record = {
-            "epoch": epoch,
-            "loss": mean_loss,
-            "gradient_norm": norm,
-            "lr": lr,
-            "seconds": seconds,
-            "sequences_per_second": batches.count / seconds,
-        }
-        if held is not None:
-            with np.errstate(all="ignore"):
-                scores = evaluate_prepared(model, stepper.params, held, loss, backend)
-            if not math.isfinite(scores["loss"]):
-                msg = f"the validation loss is {scores['loss']} after epoch {epoch}. Lower the learning rate."
-                raise FloatingPointError(msg)
-            record |= {f"val_{name}": value for name, value in scores.items() if isinstance(value, float)}
-        history.append(record)
-        score = record.get("val_loss", mean_loss)
-        improved = score < best
-        if improved:
-            best, best_epoch = score, epoch
-        keeps_best = held is not None or patience is not None
-        if keeps_best and improved:
-            best_params = stepper.snapshot()
-        progress.epoch(record, "best" if keeps_best and improved else "")
-        asked = [callback(Epoch(record, stepper.snapshot(), improved)) for callback in callbacks]
-        waited = epoch - best_epoch
-        if any(asked) or (patience is not None and waited >= patience):
-            break
-    if best_params is None:
-        best_epoch, best_params = len(history), stepper.snapshot()
-    return Result(best_params, history, best_epoch, train_seconds)
-
-
-def _one_epoch(
-    stepper: Stepper, batches: Batches, order: NDArray[np.int64] | None, epoch: int, progress: Progress
-) -> tuple[float, float, float]:
-    """Step through the batches; return the mean loss, the mean norm of the gradient and the seconds."""
-    start = time.perf_counter()
-    sums: list[Any] = [0.0]  # of the losses; several, since one float32 would stop counting in a long epoch
-    norm_sum: Any = 0.0
-    total = 0.0
-    done = 0
-    for place, batch in enumerate(batches.in_order(order), 1):
-        if batch.total == 0.0:  # nothing in it counts, and momentum must not move the weights for it
-            continue
-        loss, norm = stepper.step(batch)
-        sums[-1] = sums[-1] + (loss if batch.total == 1.0 else loss * batch.total)
-        norm_sum = norm_sum + norm
-        total += batch.total
-        done += 1
-        if done % _IN_ONE_SUM == 0:
-            sums.append(0.0)
-        if progress.live and progress.due():  # at most five times a second: to read is to wait
-            rate = min(place * batches.batch_size, batches.count) / (time.perf_counter() - start)
-            progress.batch(epoch, place, sum(map(float, sums)) / total, rate)
-            _check_finite(stepper, epoch, len(batches))
-    mean_loss = sum(map(float, sums)) / total
-    _check_finite(stepper, epoch, len(batches))
-    return mean_loss, float(norm_sum) / done, time.perf_counter() - start
-
-
-def _check_finite(stepper: Stepper, epoch: int, batches: int) -> None:
-    """Stop where a step was not finite, and name it."""
-    bad = stepper.first_bad()
-    if bad is not None:
-        msg = (
-            f"the loss, its gradient or the step stopped being finite in epoch {epoch}, at batch "
-            f"{bad % batches + 1} of {batches}; it never reached the weights. Lower the learning rate, or "
-            "clip the gradient (`clip_norm`)."
-        )
-        raise FloatingPointError(msg)
+    stepper = Stepper(
+        model,
+        params,
+        given.loss,
+        given.optimizer,
+        backend,
+        seed=given.seed,
+        schedule=schedule,
+        clip_norm=given.clip_norm,
+        clip_value=given.clip_value,
+        recompute=given.recompute,
+        waits=nonfinite == "skip",
+    )
+    plan = Plan(
+        data.source,
+        Order(data.source.count, given.batch_size * given.accumulate, given.seed, shuffle, data.lengths),
+        given.epochs,
+        POLICIES[nonfinite](),
+        Progress(given.epochs, len(data.source), enabled=verbose),
+        data.score,
+        given.patience,
+        given.callbacks,
+    )
+    training = Training(plan, stepper)
+    if given.checkpoint is None:
+        return training.run()
+    return keeper.run(training, given, data.fingerprint())

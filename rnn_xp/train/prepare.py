@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
-from rnn_xp.data.sequences import numbers, pad, to_time_major, valid_steps
+from rnn_xp.data.sequences import compact, numbers, pad, plain, to_time_major, valid_steps
 from rnn_xp.model import Loss, Sequential
 from rnn_xp.train import targets
 
@@ -23,6 +23,8 @@ class Prepared(NamedTuple):
     weight: Host | None  # (N,) or (T, N); None: all 1
     lengths: NDArray[np.int64] | None  # (N,)
     per_step: bool  # whether target and weight have a time axis
+    reset: NDArray[np.bool_] | None = None  # (T, N): where a new sequence begins, if anywhere past step 0
+    rows: NDArray[np.int64] | None = None  # (N,): which sequences of the user's they are; None: all of them
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -46,9 +48,15 @@ class Prepared(NamedTuple):
         def one(array: Host | None, along: int) -> Host | None:
             return None if array is None else np.take(array, index, axis=along)
 
-        lengths = None if self.lengths is None else self.lengths[index]
-        target, weight = one(self.target, axis), one(self.weight, axis)
-        return Prepared(np.take(self.x, index, axis=1), target, weight, lengths, self.per_step)
+        return Prepared(
+            np.take(self.x, index, axis=1),
+            one(self.target, axis),
+            one(self.weight, axis),
+            one(self.lengths, 0),
+            self.per_step,
+            one(self.reset, 1),
+            index,
+        )
 
 
 def prepare(
@@ -59,14 +67,20 @@ def prepare(
     loss: Loss | None = None,
     layout: str = "NTC",
     lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     weights: Any = None,
     dtype: str = "float32",
 ) -> Prepared:
-    """Check X, y, lengths and weights against the model and each other; see `fit` for what they may be."""
+    """Check X, y and what goes with them against the model and each other; see `fit` for what they may be.
+
+    With a mask, the valid steps of each sequence move to its front: `rx.data.scatter` puts outputs back.
+    """
     if targets.unequal(X):
-        if lengths is not None:
-            msg = "`lengths` must be None where `X` is a list of unequal sequences, which has its own."
-            raise ValueError(msg)
+        for name, value in (("lengths", lengths), ("mask", mask)):
+            if value is not None:
+                msg = f"`{name}` must be None where `X` is a list of unequal sequences, which has its own."
+                raise ValueError(msg)
         if layout != "NTC":
             msg = f"`layout` must be 'NTC' where `X` is a list of sequences (T_i, C); got {layout!r}."
             raise ValueError(msg)
@@ -85,12 +99,67 @@ def prepare(
     ends = None if lengths is None else np.array(checks.lengths(lengths, N, T), dtype=np.int64)
     if ends is not None and (ends == T).all():
         ends = None
-    valid = valid_steps(T, N, ends)
+    valid = valid_steps(T, N, ends) if mask is None else _mask(mask, lengths, T, N, layout)
+    begins = None if reset is None else _reset(reset, model, valid, layout)
     _check_features(model, x, valid, layout)
     x = targets.converted("X", x, np.int64 if x.ndim == 2 else dtype, valid)
     target = None if loss is None else targets.target(model, y, loss, layout, valid, dtype)
     weight = None if weights is None else targets.weight(weights, layout, valid, model.per_step)
-    return Prepared(x, target, weight, ends, model.per_step)
+    data = Prepared(x, target, weight, ends, model.per_step, begins)
+    return data if mask is None else _at_the_front(data, valid)
+
+
+def _mask(mask: Any, lengths: Any, T: int, N: int, layout: str) -> NDArray[np.bool_]:
+    """Return the mask of the valid steps, (T, N)."""
+    if lengths is not None:
+        msg = "`mask` must be None where `lengths` are given: either says which steps are valid."
+        raise ValueError(msg)
+    return _flags("mask", mask, T, N, layout)
+
+
+def _reset(reset: Any, model: Sequential, valid: NDArray[np.bool_], layout: str) -> NDArray[np.bool_] | None:
+    """Return where new sequences begin, (T, N), at steps that are valid; None where rows are one each."""
+    if not model.per_step:
+        msg = "`reset` must be None where the model gives one output a sequence, not one a step."
+        raise ValueError(msg)
+    T, N = valid.shape
+    begins = _flags("reset", reset, T, N, layout)
+    number = np.cumsum(begins, axis=0)  # of the sequence that a step belongs to
+    before = np.maximum.accumulate(np.where(valid, number, -1), axis=0)  # of the last valid step so far
+    begins[1:] = valid[1:] & (before[:-1] >= 0) & (number[1:] > before[:-1])
+    begins[0] = False
+    return begins if begins.any() else None
+
+
+def _flags(name: str, value: Any, T: int, N: int, layout: str) -> NDArray[np.bool_]:
+    """Return booleans (N, T), in the order of `layout`, as (T, N) of their own memory."""
+    array = plain(name, value)
+    if array.dtype != np.bool_:
+        msg = f"`{name}` must hold True and False; got dtype {array.dtype}. From numbers: {name} != 0."
+        raise TypeError(msg)
+    axes = layout.replace("C", "")
+    checks.shape(name, array, ", ".join(axes), [{"N": N, "T": T}[axis] for axis in axes])
+    return np.array(array if axes == "TN" else array.T, order="C")
+
+
+def _at_the_front(data: Prepared, valid: NDArray[np.bool_]) -> Prepared:
+    """Move the valid steps of each sequence to its front, and leave out what is valid in none."""
+    lengths = valid.sum(axis=0, dtype=np.int64)
+
+    def one(array: Host) -> Host:
+        moved = compact(array.swapaxes(0, 1), valid.T)[0]
+        return np.ascontiguousarray(moved.swapaxes(0, 1))
+
+    if not lengths.any():
+        msg = "`mask` must be True somewhere; got no valid step."
+        raise ValueError(msg)
+    steps: dict[str, Any] = {"x": one(data.x)}
+    if data.reset is not None:
+        steps["reset"] = one(data.reset)
+    if data.per_step:
+        named = {"target": data.target, "weight": data.weight}
+        steps |= {name: one(array) for name, array in named.items() if array is not None}
+    return data._replace(**steps, lengths=None if (lengths == len(steps["x"])).all() else lengths)
 
 
 def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout: str) -> None:

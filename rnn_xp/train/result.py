@@ -22,3 +22,4 @@ class Epoch(NamedTuple):
     record: dict[str, Any]
     params: Tree  # a copy
     best: bool  # whether no epoch before was better
+    history: list[dict[str, Any]]  # the records up to this one

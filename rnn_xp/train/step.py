@@ -1,7 +1,8 @@
-"""One training step, on flat buffers; it never waits for the device."""
+"""One training step, on flat buffers; unless it is asked to, it never waits for the device."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rnn_xp import tree
@@ -13,7 +14,7 @@ from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.batches import Batch
-from rnn_xp.typing import Array, Tree
+from rnn_xp.typing import Array, Namespace, Tree
 
 
 class Stepper:
@@ -22,7 +23,7 @@ class Stepper:
     All weights are views of one flat array, so that an optimiser is a few operations whatever the model. A
     step whose loss, gradient or result is not finite, and every step after it, leaves the weights as they
     were; the device remembers which it was, and the host asks `first_bad` when it reads the losses: at least
-    once in `readings` steps.
+    once in `readings` steps. Where it `waits`, such a step is left out, and the steps after it go on.
     """
 
     def __init__(
@@ -37,41 +38,50 @@ class Stepper:
         schedule: Schedule | None,
         clip_norm: float | None,
         clip_value: float | None,
+        recompute: bool | int | None = None,
         readings: int = 1024,
+        waits: bool = False,
     ) -> None:
         xp = backend.xp
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
-        self.xp, self.steps = xp, 0
+        self.backend, self.xp, self.steps, self.waits = backend, xp, 0, waits
         self._drops = model.streams > 0
-        self._context = Context(xp, memory={}, states=False)
-        self._flat, self.params = _flatten(params, backend)
+        self._context = Context(xp, memory={}, states=False, recompute=recompute)
+        self.flat, self.params = _flatten(params, backend)
         self._d_flat, d_params = _flatten(params, backend)
         self._places = list(zip(tree.leaves(d_params), tree.paths(d_params), strict=True))
-        self._state: Any = optimizer.init(self._flat, xp=xp)
+        self.state: Any = optimizer.init(self.flat, xp=xp)
+        self.left: list[Tree] = []  # the states that the last step's batches wanted
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
         self._flags = xp.full((readings,), True, dtype=xp.bool, device=backend.device)  # `_good` of each step
 
-    @property
-    def lr(self) -> float:
-        """The learning rate of the next step."""
-        return self.optimizer.lr * (1.0 if self.schedule is None else self.schedule(self.steps))
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.optimizer.lr * (1.0 if self.schedule is None else self.schedule(step))
 
-    def step(self, batch: Batch) -> tuple[Array, Array]:
-        """Move the weights; return the loss before that, and the norm of the gradient before clipping."""
+    def step(self, *batches: Batch) -> tuple[Array, Array] | None:
+        """Move the weights; return the loss before that, and the norm of the gradient before clipping.
+
+        The gradients of several batches are added up. None: it waited, and the step was left out.
+        """
         xp = self.xp
-        context = self._context
-        if self._drops or batch.valid is not None:
-            rng = Rng(self.seed, self.steps) if self._drops else None
-            context = context._replace(valid=batch.valid, rng=rng)
-        loss, d_params = loss_and_gradients(
-            self.model, self.params, self.loss, batch.x, batch.target, batch.share, context
-        )
-        for place, path in self._places:
-            d: Any = d_params
-            for key in path:
-                d = d[key]
-            place[...] = d
+        total: Any = None
+        self.left = []
+        for batch in batches:
+            x, target, share, _, _, _, _, _, _, state_0, carry = batch
+            context = self.context(batch, self.steps)
+            loss, d_params, kept = loss_and_gradients(
+                self.model, self.params, self.loss, x, target, share, context, state_0
+            )
+            if carry is not None:  # now: the next batch may use the same buffers
+                self.left.append(self.model.state_at(kept, carry))
+            for place, path in self._places:
+                d: Any = d_params
+                for key in path:
+                    d = d[key]
+                place[...] = d if total is None else place + d
+            total = loss if total is None else total + loss
         d_flat = self._d_flat
         if self.clip_norm is None:
             norm = xp.sqrt(d_flat @ d_flat)
@@ -79,35 +89,84 @@ class Stepper:
             d_flat, norm = clip_by_global_norm(d_flat, self.clip_norm, xp=xp)
         if self.clip_value is not None:
             d_flat = clip_by_value(d_flat, self.clip_value, xp=xp)
-        lr = None if self.schedule is None else self.lr
-        flat, self._state = self.optimizer.update(self._flat, d_flat, self._state, lr, xp=xp)
+        lr = None if self.schedule is None else self.lr(self.steps)
+        flat, state = self.optimizer.update(self.flat, d_flat, self.state, lr, xp=xp)
         # the last term catches a step that is finite and still too large for the dtype
-        self._good = good = self._good & xp.isfinite(loss + norm + flat @ flat)
-        self._flags[self.steps % self._flags.shape[0], ...] = good
-        self._flat[...] = xp.where(good, flat, self._flat)
+        finite = xp.isfinite(total + norm + flat @ flat)
         self.steps += 1
-        return loss, norm
+        if self.waits:
+            if not finite:
+                return None
+            self.flat[...] = flat
+        else:
+            self._good = good = self._good & finite
+            self._flags[(self.steps - 1) % self._flags.shape[0], ...] = good
+            self.flat[...] = xp.where(good, flat, self.flat)
+        self.state = state
+        return total, norm
+
+    def carry(self, batches: tuple[Batch, ...]) -> list[Tree]:
+        """Run over batches without a loss; return the states after them."""
+        states = []
+        for batch in batches:
+            context = self.context(batch, self.steps)
+            _, _, kept = self.model.run(self.params, batch.x, batch.state_0, context)
+            states.append(self.model.state_at(kept, batch.x.shape[0]))
+        return states
+
+    def context(self, batch: Batch, step: int) -> Context:
+        """Return what the model's run goes by in a step on a batch."""
+        context = self._context
+        if not self._drops and batch.valid is None and batch.reset is None:
+            return context
+        rng = Rng(self.seed, step, sample=batch.sample, time=batch.time) if self._drops else None
+        return context._replace(valid=batch.valid, rng=rng, reset=batch.reset)
 
     def first_bad(self) -> int | None:
         """Wait for the device; return the number, from 0, of the first step that was not finite, or None."""
         since = int(self.xp.sum(self.xp.astype(~self._flags, self.xp.int64)))
         return self.steps - since if since else None
 
+    def mark(self, bad: int | None) -> None:
+        """Have `first_bad` return `bad`: a step of the last `readings`, or None."""
+        xp, size = self.xp, self._flags.shape[0]
+        self._good = xp.full((), bad is None, dtype=xp.bool, device=self.backend.device)
+        self._flags[...] = True
+        for step in range(self.steps if bad is None else bad, self.steps):
+            self._flags[step % size, ...] = False
+
+    def held(self, before: list[Tree] | None, states: list[Tree] | None) -> list[Tree] | None:
+        """Return `states`, or `before` from the first step on that was not finite."""
+        if states is None or self.waits:
+            return states
+        xp, good = self.xp, self._good
+        before = before or tree.map(xp.zeros_like, states)
+        return tree.map(lambda old, new: xp.where(good, new, old), before, states)  # type: ignore[no-any-return]
+
+    def tree(self, flat: Array) -> Tree:
+        """Return a copy of flat weights as the model's."""
+        return tree.unflatten(self.params, _views(self.xp.asarray(flat, copy=True), self.params, self.xp))
+
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
-        return tree.map(lambda leaf: self.xp.asarray(leaf, copy=True), self.params)
+        return self.tree(self.flat)
 
 
 def _flatten(params: Tree, backend: Backend) -> tuple[Array, Tree]:
     """Return a flat copy of the leaves, and the tree of views of it."""
-    xp = backend.xp
-    leaves = tree.leaves(params)
-    sizes = [leaf.shape[0] * (leaf.shape[1] if leaf.ndim == 2 else 1) for leaf in leaves]
-    flat = xp.empty((sum(sizes),), dtype=backend.dtype, device=backend.device)
-    views, start = [], 0
-    for leaf, size in zip(leaves, sizes, strict=True):
-        view = xp.reshape(flat[start : start + size], leaf.shape)
+    size = sum(math.prod(leaf.shape) for leaf in tree.leaves(params))
+    flat = backend.xp.empty((size,), dtype=backend.dtype, device=backend.device)
+    views = _views(flat, params, backend.xp)
+    for view, leaf in zip(views, tree.leaves(params), strict=True):
         view[...] = leaf
-        views.append(view)
-        start += size
     return flat, tree.unflatten(params, views)
+
+
+def _views(flat: Array, params: Tree, xp: Namespace) -> list[Array]:
+    """Return the parts of a flat array, in the shapes of the leaves."""
+    views, start = [], 0
+    for leaf in tree.leaves(params):
+        size = math.prod(leaf.shape)
+        views.append(xp.reshape(flat[start : start + size], leaf.shape))
+        start += size
+    return views

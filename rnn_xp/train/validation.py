@@ -23,9 +23,9 @@ class Ready(Protocol):
 
 
 def hold_back(
-    validation: Any, data: Prepared, ready: Ready, layout: str, seed: int
-) -> tuple[Prepared, Prepared | None]:
-    """Return what to train on and what to validate on, if anything."""
+    validation: Any, data: Prepared | None, ready: Ready, layout: str, seed: int
+) -> tuple[Prepared | None, Prepared | None]:
+    """Return what to train on and what to validate on, if anything; no data are those of a corpus."""
     held = None
     if isinstance(validation, tuple | list):
         held = _own(validation, ready, layout)
@@ -33,16 +33,21 @@ def hold_back(
         if isinstance(validation, bool) or not isinstance(validation, Real):
             msg = f"`validation` must be {_MAY_BE}; got {type(validation).__name__}."
             raise TypeError(msg)
-        data, held = _split(data, checks.number("validation", validation, high=1.0, open_low=True), seed)
-    check_counts("X", data)
+        share = checks.number("validation", validation, high=1.0, open_low=True)
+        if data is None:
+            msg = f"`validation` must be a set of its own where `X` is Lanes; got {share:g}."
+            raise ValueError(msg)
+        data, held = _split(data, share, seed)
+    if data is not None:
+        check_counts("X", data)
     if held is not None:
         check_counts("validation", held)
     return data, held
 
 
 def check_counts(name: str, data: Prepared) -> None:
-    """Refuse a data set in which nothing counts."""
-    if data.counts.sum() == 0:
+    """Refuse a data set in which nothing counts, or of which no step is valid."""
+    if data.counts.sum() == 0 or (data.lengths is not None and not data.lengths.any()):
         msg = f"`{name}` must hold something that counts; got only what lies past `lengths` or weighs 0."
         raise ValueError(msg)
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from rnn_xp import tree
 from rnn_xp.backend import Backend, backend_of, get_backend
+from rnn_xp.configs import from_config
 from rnn_xp.layers import Dropout, LastStep, Layer, Linear, MaxPool, MeanPool, Recurrent
-from rnn_xp.model import Sequential, from_config
+from rnn_xp.model import Sequential
 from rnn_xp.train.predict import predict
 from rnn_xp.typing import Tree
 from rnn_xp.verify.adapters.protocol import AXES, Host, State

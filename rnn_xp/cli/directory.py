@@ -1,0 +1,160 @@
+"""The directory of a training: who writes to it, and what is in it at any moment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from rnn_xp import CheckpointError, Sequential, checkpoint
+from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.output import json_line
+from rnn_xp.cli.runs import MODEL, About
+from rnn_xp.typing import Tree
+
+try:
+    import fcntl
+except ImportError:  # on Windows nothing keeps a second writer away
+    fcntl = None  # type: ignore[assignment]
+
+HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.safetensors"
+
+
+class Directory:
+    """A directory that one training at a time writes to: the last completed epoch, and all it takes to go on.
+
+    Parameters
+    ----------
+    name : str
+    resumed : bool
+        Whether this training goes on with the one that the directory holds; else it must hold none.
+    """
+
+    def __init__(self, name: str, *, resumed: bool = False) -> None:
+        self.path, self.resumed = Path(name), resumed
+        self.checkpoint = self.path / CHECKPOINT
+        self.kept = 0  # the epoch that the model is of
+        self._history: list[str] = []
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Make the directory, keep others from it, and find out now whether it can be written to."""
+        with ExitStack() as stack:
+            if not self.resumed:
+                self._make(stack)
+            elif not self.path.is_dir():
+                why = "there is no such directory"
+                raise self._not_whole(why)
+            self._lock(stack)
+            checkpoint.remove_stale(self.path)
+            if self.resumed:
+                with suppress(OSError, ValueError):  # what is lost of it is written again in the end
+                    self._history = (self.path / HISTORY).read_text().splitlines(keepends=True)
+                self.kept = len(self._history)
+            else:
+                self._refuse_a_run()
+                with tempfile.TemporaryFile(dir=self.path):
+                    pass
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let others in; a directory that was made for nothing goes."""
+        self._open.close()
+
+    def state(self, *, goes_on: bool) -> str:
+        """Say what it keeps, and how to go on."""
+        kept = f"{self.path} keeps " + (f"epoch {self.kept}." if self.kept else "no whole epoch yet.")
+        return f"{kept} {self.way_on}".rstrip() if goes_on else kept
+
+    @property
+    def way_on(self) -> str:
+        """Say what goes on with the training, where there is a checkpoint."""
+        command = f"rnn-xp train --resume {shlex.quote(str(self.path))}"
+        return f"Go on with: {command}" if self.checkpoint.exists() else ""
+
+    def options(self) -> list[str]:
+        """Return the options of the training that it holds."""
+        try:
+            return list(checkpoint.read_extra(self.checkpoint)["options"])
+        except FileNotFoundError:
+            why = f"there is no {CHECKPOINT}"
+        except CheckpointError as error:
+            why = str(error).rstrip(".")
+        except (KeyError, TypeError):
+            why = f"{CHECKPOINT} is none of `rnn-xp train`"
+        raise self._not_whole(why)
+
+    def keep(self, model: Sequential, params: Tree, about: About, record: Mapping[str, Any]) -> None:
+        """Write the weights after an epoch, then the history up to its record."""
+        epoch = record["epoch"]
+        self._save(model, params, about, epoch)
+        self._history[epoch - 1 :] = [json_line(record)]
+        checkpoint.atomic_write(self.path / HISTORY, "".join(self._history).encode())
+
+    def complete(
+        self, model: Sequential, params: Tree, about: About, history: Sequence[Mapping[str, Any]], epoch: int
+    ) -> None:
+        """Write the weights of the epoch that was chosen in the end, and the history, if that is not done."""
+        if self._epoch() != epoch:
+            self._save(model, params, about, epoch)
+        self.kept = epoch
+        lines = list(map(json_line, history))
+        if self._history != lines:
+            checkpoint.atomic_write(self.path / HISTORY, "".join(lines).encode())
+
+    def _save(self, model: Sequential, params: Tree, about: About, epoch: int) -> None:
+        """Write the model; nothing in it tells how often the training was interrupted, where or when."""
+        checkpoint.save(self.path / MODEL, model, params, {"about": about.to_json(), "epoch": epoch})
+        self.kept = epoch
+
+    def _epoch(self) -> int | None:
+        """Return the epoch that the model is of; None where it is not there, or not whole."""
+        with suppress(OSError, CheckpointError):
+            return checkpoint.read_extra(self.path / MODEL).get("epoch")
+        return None
+
+    def _make(self, stack: ExitStack) -> None:
+        """Make the directory; let it go again if it stays empty."""
+        if self.path.exists() and not self.path.is_dir():
+            msg = f"argument --out: {self.path} must be a directory; it is a file."
+            raise UsageError(msg)
+        if not self.path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            stack.callback(self._remove_if_empty)
+
+    def _remove_if_empty(self) -> None:
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def _lock(self, stack: ExitStack) -> None:
+        """Keep other trainings away until this process ends, in whatever way."""
+        if fcntl is None:
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):  # else the file system has no locks
+                option = "--resume" if self.resumed else "--out"
+                msg = f"argument {option}: another training writes to {self.path} now."
+                raise UsageError(msg) from None
+
+    def _refuse_a_run(self) -> None:
+        """Refuse to write over another training."""
+        for name in (MODEL, HISTORY, CHECKPOINT):
+            if (self.path / name).exists():
+                msg = (
+                    f"argument --out: {self.path / name} is there: {self.path} holds a run. "
+                    f"Name another directory, or remove that one. {self.way_on}"
+                )
+                raise UsageError(msg.rstrip())
+
+    def _not_whole(self, why: str) -> UsageError:
+        """Say that there is nothing to go on with."""
+        return UsageError(f"argument --resume: {self.path} holds no whole checkpoint: {why}.")

@@ -1,0 +1,115 @@
+"""The training itself: `rx.fit` with the options of the command line, and what is kept of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import rnn_xp as rx
+from rnn_xp import schedules
+from rnn_xp.cli import interrupt
+from rnn_xp.cli.directory import Directory
+from rnn_xp.cli.jobs import Job
+from rnn_xp.cli.models import build_optimizer
+from rnn_xp.cli.output import Output
+from rnn_xp.cli.settings import Settings, as_options
+from rnn_xp.data import Lanes
+from rnn_xp.typing import Tree
+
+AS_THEY_ARE = (
+    *("epochs", "shuffle", "seed", "patience", "clip_norm", "clip_value"),
+    *("accumulate", "bucket", "recompute", "nonfinite"),
+)
+"""Settings that are arguments of `rx.fit`."""
+
+
+def fit(
+    settings: Settings,
+    job: Job,
+    model: rx.Sequential,
+    params: Tree,
+    backend: rx.Backend,
+    directory: Directory | None,
+    output: Output,
+    given: Mapping[str, Any],
+) -> rx.Result:
+    """Train; after every epoch first keep it, then tell of it."""
+    epochs: list[int] = []
+
+    def after(epoch: rx.Epoch) -> None:
+        epochs.append(epoch.record["epoch"])
+        if directory is not None:
+            directory.keep(model, epoch.params, job.about, epoch.record)
+        output.record(epoch.record)
+
+    X, y, lengths = (job.train, None, None) if isinstance(job.train, Lanes) else job.train[:3]
+    with interrupt.gently():
+        try:
+            with output.plain_stdout():
+                result = rx.fit(
+                    model,
+                    X,
+                    y,
+                    lengths=lengths,
+                    loss=job.about.loss,
+                    optimizer=build_optimizer(settings),
+                    schedule=_schedule(settings, job, model),
+                    backend=backend,
+                    params=params,
+                    validation=None if job.validation is None else job.validation[:3],
+                    batch_size=settings.lanes or settings.batch_size,
+                    truncate=_windows(settings),
+                    callbacks=after,
+                    verbose=not settings.quiet,
+                    **{name: getattr(settings, name) for name in AS_THEY_ARE},
+                    **_saving(settings, backend, directory, given),
+                )
+            if directory is not None:
+                if directory.resumed and not epochs:
+                    output.note(f"{directory.path}: this training is finished")
+                directory.complete(model, result.params, job.about, result.history, result.best_epoch)
+        except (KeyboardInterrupt, SystemExit, FloatingPointError, MemoryError, OSError) as error:
+            if sys.stdout.isatty():
+                output.line("")  # leave the live line
+            if directory is not None:
+                error.add_note(directory.state(goes_on=not isinstance(error, FloatingPointError)))
+            elif isinstance(error, KeyboardInterrupt):
+                error.args = (f"interrupted in epoch {len(epochs) + 1}.",)
+            raise
+    return result
+
+
+def _windows(settings: Settings) -> tuple[int, int] | None:
+    """Return what is truncated, and how: lanes always are."""
+    if settings.truncate is None and settings.lanes is not None:
+        return settings.window, settings.window
+    return settings.truncate
+
+
+def _schedule(settings: Settings, job: Job, model: rx.Sequential) -> schedules.Schedule | None:
+    """Return the schedule, over all steps of the weights, or more where lengths decide how many."""
+    if settings.schedule != "cosine":
+        return None
+    sequences, T = job.shape
+    batch_size = settings.lanes or settings.batch_size
+    batches = -(-sequences // (batch_size * settings.accumulate))
+    windows = 1
+    truncated = _windows(settings)
+    if truncated is not None and (model.per_step or job.is_ragged):
+        windows = -(-T // truncated[0])
+    return schedules.cosine(settings.epochs * batches * windows)
+
+
+def _saving(
+    settings: Settings, backend: rx.Backend, directory: Directory | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what `fit` must know to save everything, and to go on."""
+    if directory is None:
+        return {}
+    return {
+        "checkpoint": directory.checkpoint,
+        "save_every": settings.save_every,
+        "resume": directory.resumed,
+        "extra": {"options": as_options({**given, "backend": backend.name})},
+    }

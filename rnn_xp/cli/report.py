@@ -1,0 +1,80 @@
+"""What `rnn-xp train` says before, and what the model does after: in words, and for programs."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import rnn_xp as rx
+from rnn_xp import data, tree
+from rnn_xp.cli import language
+from rnn_xp.cli.jobs import APART, Job
+from rnn_xp.cli.output import Output
+from rnn_xp.cli.settings import Settings
+from rnn_xp.data import Lanes
+from rnn_xp.typing import Tree
+
+
+def introduce(
+    settings: Settings, job: Job, model: rx.Sequential, params: Tree, backend: rx.Backend, output: Output
+) -> None:
+    """Say what is about to happen."""
+    classes = job.about.classes or ()
+    if settings.targets is None and are_many(classes, job.shape[0]) and not settings.quiet:
+        sys.stderr.write(f"{len(classes)} classes; --targets numbers if these are numbers\n")
+    output.note(f"{settings.data or settings.task}: {_amount(job)}")
+    if job.about.vocabulary is not None:
+        known = len(job.about.vocabulary.characters)
+        output.note(
+            f"{known} different characters in the whole text, whose last tenth is held back to test on"
+        )
+    if job.trigram_bits is not None:
+        output.note(f"an interpolated trigram needs {job.trigram_bits:.3f} bits for each character of it")
+    output.note(f"{model!r}: {count(params)} parameters")
+    together = settings.lanes or settings.batch_size
+    rate = f"{settings.optimizer}({settings.lr:g}), batches of {together}, seed {settings.seed}"
+    output.note(f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}")
+
+
+def _amount(job: Job) -> str:
+    """Say how much there is to learn from."""
+    N, T = job.shape
+    if isinstance(job.train, Lanes):
+        held = "" if job.validation is None else f", and {job.validation.X.shape[1]} steps for validation"
+        return f"{N} lanes of {T} steps{held}"
+    upto = "" if job.train.lengths is None else "up to "
+    held = "" if job.validation is None else f", and {len(job.validation.X)} for validation"
+    return f"{N} sequences of {upto}{T} steps{held}"
+
+
+def are_many(classes: tuple[str, ...], sequences: int) -> bool:
+    """Return whether classes may be meant as numbers: integers, and too many to be names."""
+    integers = all(name.removeprefix("-").isdecimal() for name in classes)
+    return integers and len(classes) > min(20, max(2, sequences / 2))
+
+
+def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:
+    """Let the model do what it learnt, once."""
+    if settings.task == "sign-of-sum":
+        new = data.sign_of_sum(1, 10, settings.seed + 2 * APART)
+        values = new.X[0, :, 0]
+        p = float(rx.predict(model, params, new.X, loss=job.about.loss)[0, 0])
+        sign = "positive" if values.sum() > 0 else "negative"
+        output.line(f"\na new sequence: {' '.join(f'{value:.2f}' for value in values)}")
+        output.line(f"its sum is {values.sum():.4f}, {sign}; predicted: {p:.4f} for positive")
+        return {"prediction": {"sequence": values.tolist(), "sum": float(values.sum()), "p_positive": p}}
+    if job.about.vocabulary is not None:
+        prompt = language.start(job.about.vocabulary)
+        words = language.sample(
+            model, params, job.about.vocabulary, prompt, length=None, temperature=0.7, seed=settings.seed
+        )
+        text = "".join(language.opening(words, 400))
+        output.line(f"\na sample, at temperature 0.7:\n{text}")
+        return {"sample": text}
+    return {}
+
+
+def count(params: Tree) -> int:
+    """Return how many numbers there are to learn."""
+    return sum(math.prod(leaf.shape) for leaf in tree.leaves(params))

@@ -1,0 +1,98 @@
+"""Saving a training now and then, and when it is asked to end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rnn_xp.atomic import PathLike
+from rnn_xp.backend import to_numpy
+from rnn_xp.train import fingerprint, resume
+from rnn_xp.train.options import Given
+from rnn_xp.train.result import Result
+from rnn_xp.train.signals import Noted, noted
+from rnn_xp.train.training import Training
+
+
+class Checkpoint:
+    """The file of a training, written every so many seconds.
+
+    Parameters
+    ----------
+    path : str or path
+    every : float
+        Seconds.
+    arguments : mapping
+        What the training must be asked for again; JSON values.
+    extra : mapping
+        What else the file holds.
+    noted : Noted
+        Whether a signal came.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        every: float,
+        arguments: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        noted: Noted,
+    ) -> None:
+        self.path, self.every, self.arguments, self.extra, self.noted = path, every, arguments, extra, noted
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time, or a signal came."""
+        return self.noted.number is not None or time.monotonic() - self._last >= self.every
+
+    def save(self, training: Training) -> None:
+        """Write everything; raise where a signal came."""
+        resume.write(self.path, training, self.arguments, self.extra)
+        self._last = time.monotonic()
+        if self.noted.number is not None:
+            raise self.error(training)
+
+    def error(self, training: Training) -> BaseException:
+        """Return what to raise for the signal that came."""
+        where = "after the last epoch" if training.finished else f"in epoch {training.epoch}"
+        path = os.fspath(self.path)
+        return self.noted.error(f"{where}; {path!s} holds everything: resume=True goes on from there.")
+
+
+def run(training: Training, given: Given, of_data: Mapping[str, Any]) -> Result:
+    """Train from the checkpoint or from the beginning, and keep a checkpoint."""
+    assert given.checkpoint is not None
+    arguments = _arguments(training, given, of_data)
+    if given.resume:
+        resume.read(given.checkpoint, training, arguments)
+        if training.finished:
+            return training.result()
+    with noted() as signals:
+        own = Checkpoint(given.checkpoint, given.save_every, arguments, given.extra, signals)
+        training.plan = replace(training.plan, keeper=own)
+        own.save(training)  # what cannot be written to is found now
+        result = training.run()
+    if signals.number is not None:  # it came after the last save
+        raise own.error(training)
+    return result
+
+
+def _arguments(training: Training, given: Given, of_data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training must be asked for again."""
+    backend = training.stepper.backend
+    same = ("epochs", "batch_size", "accumulate", "shuffle", "bucket", "seed", "patience")
+    return {
+        **{name: getattr(given, name) for name in (*same, "clip_norm", "clip_value", "nonfinite")},
+        "loss": given.loss_name,
+        "model": given.model.config(),
+        "params": fingerprint.digest([to_numpy(training.stepper.flat)]),
+        "optimizer": fingerprint.of_optimizer(given.optimizer),
+        "schedule": fingerprint.of_schedule(given.schedule),
+        "truncate": None if given.truncate is None else list(given.truncate),
+        "backend": backend.name,
+        "dtype": backend.precision,
+        **of_data,
+    }

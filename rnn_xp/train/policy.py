@@ -1,0 +1,165 @@
+"""What becomes of steps whose loss, gradient or result is not finite: stop, skip them, or roll back."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+
+import numpy as np
+
+from rnn_xp import tree
+from rnn_xp.backend import to_numpy
+from rnn_xp.model import loss_and_gradients
+from rnn_xp.train.batches import Batch
+from rnn_xp.train.nonfinite import describe
+from rnn_xp.train.training import Policy, Training
+from rnn_xp.train.windows import Group
+from rnn_xp.typing import Array, Tree
+
+LOOK = 1000
+"""Steps after which `stop` looks, at the latest: a long epoch is not trained to its end for nothing."""
+
+STRETCH = 100
+"""Steps that `rollback` undoes together."""
+
+ROLLBACKS = 3
+"""Rollbacks in a row that are an error."""
+
+_WAY_OUT = "Lower the learning rate, or clip the gradient (`clip_norm`)."
+
+
+class Stop:
+    """The first bad step ends the training; it and those after it never reach the weights."""
+
+    every: float = LOOK
+    patient = False
+    counts: tuple[str, ...] = ()
+
+    def begin(self, training: Training) -> None:
+        """Note nothing."""
+
+    def look(self, training: Training) -> None:
+        """Raise where a step was not finite, and name it."""
+        bad = training.stepper.first_bad()
+        training.since = 0
+        if bad is not None:
+            msg = f"{_place(training, bad)}. {_WAY_OUT}"
+            raise FloatingPointError(msg)
+
+    def close(self, training: Training) -> None:
+        """Look."""
+        self.look(training)
+
+
+class Skip:
+    """The stepper waits for each step, and leaves out a bad one."""
+
+    every: float = math.inf
+    patient = False
+    counts: tuple[str, ...] = ("skipped",)
+
+    def begin(self, training: Training) -> None:
+        """Note nothing."""
+
+    def look(self, training: Training) -> None:
+        """Find nothing: the stepper has seen to it."""
+
+    def close(self, training: Training) -> None:
+        """Raise where every step of the epoch was left out."""
+        if training.sums.steps == 0:
+            msg = f"every step was skipped: {_place(training, training.stepper.steps - 1)}. {_WAY_OUT}"
+            raise FloatingPointError(msg)
+
+
+class Rollback:
+    """Where a step of a stretch was bad, the whole stretch is undone, and the next batches follow.
+
+    So did Chowdhery et al., "PaLM", 2022, section 5.1, with the batches around a spike.
+    """
+
+    every: float = STRETCH
+    patient = True
+    counts: tuple[str, ...] = ("rollbacks",)
+
+    def begin(self, training: Training) -> None:
+        """Take the epoch's first snapshot."""
+        if training.snapshot is None:
+            training.take_snapshot()
+
+    def look(self, training: Training) -> None:
+        """Go back, or take a new snapshot."""
+        bad = training.stepper.first_bad()
+        training.since = 0
+        if bad is None:
+            training.in_a_row = 0
+            training.take_snapshot()
+            return
+        training.in_a_row += 1
+        training.rollbacks += 1
+        if training.in_a_row == ROLLBACKS:
+            msg = f"{ROLLBACKS} rollbacks in a row: {_place(training, bad)}. {_WAY_OUT}"
+            raise FloatingPointError(msg)
+        training.go_back()
+
+    def close(self, training: Training) -> None:
+        """Look at the last stretch; raise where nothing of the epoch is left."""
+        bad = training.stepper.first_bad()
+        if training.since:
+            self.look(training)
+        if training.sums.steps == 0:
+            what = "every step was undone by a rollback"
+            msg = f"{what}. {_WAY_OUT}" if bad is None else f"{what}: {_place(training, bad)}. {_WAY_OUT}"
+            raise FloatingPointError(msg)
+
+
+POLICIES: dict[str, type[Stop] | type[Skip] | type[Rollback]] = {
+    "stop": Stop,
+    "skip": Skip,
+    "rollback": Rollback,
+}
+
+
+def _place(training: Training, bad: int) -> str:
+    """Say which step of this epoch was not finite, and what in it."""
+    source, stepper, order = training.plan.source, training.stepper, training.order
+    number = bad - (stepper.steps - training.taken)
+    batch, window = next(islice(source.places(order), number, None))
+    group = next(iter(source.groups(order, batch)))
+    place = f"batch {batch + 1} of {len(source)}"
+    batches = group
+    if isinstance(group, Group):
+        place += f", window {window + 1} of {len(group)}"
+        batches = group.cut(window, training.held)
+    what = _what(training, bad, batches, source.rows(order, batch).tolist())
+    return (
+        f"the loss, its gradient or the step stopped being finite in epoch {training.epoch}, at {place}; "
+        f"it never reached the weights: {what}"
+    )
+
+
+def _what(training: Training, bad: int, batches: tuple[Batch, ...], rows: list[int]) -> str:
+    """Compute a step again, and say what in it was not finite, by the row of the user's data."""
+    stepper = training.stepper
+    calls = [
+        (
+            *(stepper.model, stepper.params, stepper.loss, batch.x, batch.target, batch.share),
+            *(stepper.context(batch, bad), batch.state_0),
+        )
+        for batch in batches
+    ]
+    guilty = (i for i, call in enumerate(calls) if not _finite(*loss_and_gradients(*call)[:2]))
+    number = next(guilty, 0)  # where none is, the step itself was too large
+    place, batch = describe(*calls[number]), batches[number]
+    if place.sample is not None:
+        place = place._replace(sample=rows[batch.sample + place.sample])
+    if place.step is not None:
+        place = place._replace(step=batch.time + place.step)
+    return str(place)
+
+
+def _finite(loss: Array, d_params: Tree) -> bool:
+    """Say whether a loss and its gradients are numbers."""
+    return all(np.isfinite(to_numpy(leaf)).all() for leaf in (loss, *tree.leaves(d_params)))
+
+
+__all__ = ["POLICIES", "Policy"]

@@ -1,0 +1,228 @@
+"""A training as a description and tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_xp import tree
+from rnn_xp.container import read_extra, read_file, write_file
+from rnn_xp.layers import Context
+from rnn_xp.safetensors import CheckpointError
+from rnn_xp.train.sums import Snapshot, Sums
+from rnn_xp.train.training import Training
+from rnn_xp.typing import Tree
+
+Host = NDArray[Any]
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+
+_COUNTERS = ("epoch", "batch", "window", "taken", "skipped", "rollbacks", "since", "in_a_row", "best_epoch")
+_INTEGERS = ("epoch", "skipped", "rollbacks")  # of the history; the rest of it are floats
+
+
+def write(path: Any, training: Training, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Write everything that a training needs to go on, and what it must be asked for again."""
+    description, tensors = pack(training)
+    write_file(path, "training", {**description, "arguments": arguments, "extra": extra}, tensors)
+
+
+def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
+    """Put a training that has not begun where a file says.
+
+    Raises
+    ------
+    ValueError
+        If its arguments are others.
+    CheckpointError
+        If the file is damaged or cannot be one of this training.
+    """
+    other: list[str] = []
+
+    def expect(description: dict[str, Any]) -> Shapes:
+        stored = description["arguments"]
+        other.extend(name for name in arguments if stored[name] != arguments[name])
+        if other:
+            msg = "it is of another training"
+            raise CheckpointError(msg)
+        return shapes(training, description)
+
+    try:
+        description, tensors = read_file(path, "training", expect)
+    except CheckpointError:
+        if other:
+            read_extra(path)  # whose digest tells whether it is the file that is wrong
+            names = ", ".join(f"`{name}`" for name in other)
+            must = f"{names} must be as they were when the checkpoint {path} was written"
+            msg = f"{must}; got others. Give the same ones, or another `checkpoint`."
+            raise ValueError(msg) from None
+        raise
+    unpack(training, description, tensors)
+
+
+def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
+    """Return what describes the state of a training, as JSON values and tensors."""
+    stepper, sums = training.stepper, training.sums
+    names = list(training.history[0]) if training.history else []
+    optimizer = dict(tree.named_leaves(stepper.state))
+    description: dict[str, Any] = {name: getattr(training, name) for name in _COUNTERS}
+    description |= {
+        "finished": training.finished,
+        "seconds": training.seconds,
+        "steps": stepper.steps,
+        "bad": stepper.first_bad() if training.plan.policy.patient else None,
+        "sums": _numbers(sums),
+        "optimizer": _counters(optimizer),
+        "history": names,
+        "carried": training.carried is not None,
+        "best": training.best is not None,
+        "snapshot": None,
+    }
+    arrays = {"weights": stepper.flat, **_named("optimizer", optimizer)}
+    if training.best is not None:
+        arrays["best"] = training.best
+    for part, state in enumerate(training.carried or ()):
+        arrays |= _named(f"carried.{part}", dict(tree.named_leaves(state)))
+    tensors = {"sums": _floats(sums), "history": _table(training.history, names)}
+    if training.snapshot is not None:
+        before = training.snapshot
+        own = dict(tree.named_leaves(before.state))
+        description["snapshot"] = {"sums": _numbers(before.sums), "optimizer": _counters(own)}
+        arrays |= {"snapshot.weights": before.flat, **_named("snapshot.optimizer", own)}
+        tensors["snapshot.sums"] = _floats(before.sums)
+    return description, tensors | {name: stepper.backend.to_numpy(array) for name, array in arrays.items()}
+
+
+def shapes(training: Training, description: Mapping[str, Any]) -> Shapes:
+    """Return the shapes and dtypes of the tensors that belong to a description; check it."""
+    stepper = training.stepper
+    flat = (tuple(stepper.flat.shape), stepper.backend.precision)
+    state = dict(tree.named_leaves(stepper.state))
+    for name in (*_COUNTERS, "steps"):
+        _check(name, type(description[name]) is int and description[name] >= 0)
+    for name in ("finished", "carried", "best"):
+        _check(name, type(description[name]) is bool)
+    _check("epoch", 1 <= description["epoch"] <= training.plan.epochs + 1)
+    _check("batch", description["batch"] <= len(training.plan.source))
+    _check("seconds", type(description["seconds"]) is float and description["seconds"] >= 0)
+    bad, since = description["bad"], description["since"] if training.plan.policy.patient else 0
+    _check("bad", bad is None or (type(bad) is int and 0 < description["steps"] - bad <= since))
+    names = description["history"]
+    _check("history", all(type(name) is str for name in names) and len(set(names)) == len(names))
+    _check("best_epoch", description["best_epoch"] < description["epoch"])
+
+    def of(prefix: str, part: Mapping[str, Any]) -> Shapes:
+        """Return those of weights, optimiser and sums."""
+        _check("optimizer", part["optimizer"].keys() == _counters(state).keys())
+        _check("optimizer", all(type(value) is int for value in part["optimizer"].values()))
+        total, steps, closed = part["sums"]
+        _check("sums", type(total) is float and type(steps) is int and type(closed) is int)
+        leaves = _named(f"{prefix}optimizer", state)
+        own = {name: (tuple(leaf.shape), stepper.backend.precision) for name, leaf in leaves.items()}
+        return {f"{prefix}weights": flat, f"{prefix}sums": ((2 + closed,), "float64"), **own}
+
+    expected = of("", description)
+    expected["history"] = ((description["epoch"] - 1, len(names)), "float64")
+    if description["best"]:
+        expected["best"] = flat
+    if description["snapshot"] is not None:
+        expected |= of("snapshot.", description["snapshot"])
+    if description["carried"]:
+        for part, state_0 in enumerate(_states(training, description["batch"])):
+            for name, leaf in tree.named_leaves(state_0):
+                expected[f"carried.{part}.{name}"] = (tuple(leaf.shape), stepper.backend.precision)
+    return expected
+
+
+def unpack(training: Training, description: Mapping[str, Any], tensors: Mapping[str, Host]) -> None:
+    """Put a training that has not begun where a description and its tensors say."""
+    stepper, own = training.stepper, training.stepper.backend.asarray
+    fresh = stepper.state
+
+    def optimizer(prefix: str, part: Mapping[str, Any]) -> Any:
+        def one(name: str, leaf: Any) -> Any:
+            return own(tensors[f"{prefix}{name}"]) if hasattr(leaf, "dtype") else part["optimizer"][name]
+
+        return tree.unflatten(fresh, [one(name, leaf) for name, leaf in tree.named_leaves(fresh)])
+
+    def sums(prefix: str, part: Mapping[str, Any]) -> Sums:
+        total, steps, _ = part["sums"]
+        norm, loss, *closed = [own(value) for value in tensors[f"{prefix}sums"]]
+        return Sums(loss, tuple(closed), norm, total, steps)
+
+    for name in (*_COUNTERS, "finished", "seconds"):
+        setattr(training, name, description[name])
+    stepper.steps = description["steps"]
+    stepper.flat[...] = own(tensors["weights"])
+    stepper.state = optimizer("optimizer.", description)
+    stepper.mark(description["bad"])
+    training.sums = sums("", description)
+    training.history = _records(tensors["history"], description["history"])
+    training.best = own(tensors["best"]) if description["best"] else None
+    before = description["snapshot"]
+    if before is not None:
+        state = optimizer("snapshot.optimizer.", before)
+        training.snapshot = Snapshot(own(tensors["snapshot.weights"]), state, sums("snapshot.", before))
+    if description["carried"]:
+        like = _states(training, training.batch)
+        leaves = [
+            own(tensors[f"carried.{part}.{name}"])
+            for part, state_0 in enumerate(like)
+            for name, _ in tree.named_leaves(state_0)
+        ]
+        training.carried = tree.unflatten(like, leaves)
+
+
+def _states(training: Training, batch: int) -> list[Tree]:
+    """Return states of the batches of a step, of whatever values."""
+    stepper = training.stepper
+    model, backend = stepper.model, stepper.backend
+    count = len(training.plan.source.chosen(None, batch))
+    kind, size, _ = model.intake
+    states = []
+    for start in range(0, count, training.plan.source.batch_size):
+        B = min(training.plan.source.batch_size, count - start)
+        x = np.zeros((1, B), np.int64) if kind == "tokens" else np.zeros((1, B, size or 1))
+        states.append(model.run(stepper.params, backend.asarray(x), None, Context(backend.xp))[1])
+    return states
+
+
+def _named(prefix: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays among the leaves of a state, under their names."""
+    return {f"{prefix}.{name}": leaf for name, leaf in leaves.items() if hasattr(leaf, "dtype")}
+
+
+def _counters(leaves: Mapping[str, Any]) -> dict[str, int]:
+    """Return what of a state the host counts."""
+    return {name: leaf for name, leaf in leaves.items() if not hasattr(leaf, "dtype")}
+
+
+def _numbers(sums: Sums) -> list[Any]:
+    """Return what of the sums the host knows."""
+    return [sums.total, sums.steps, len(sums.losses)]
+
+
+def _floats(sums: Sums) -> Host:
+    """Return what of the sums the device knows; float64 holds each of them as it is."""
+    return np.array([float(value) for value in (sums.norm, sums.loss, *sums.losses)])
+
+
+def _table(history: list[dict[str, Any]], names: list[str]) -> Host:
+    """Return records, which all have these names, as rows."""
+    rows = [[record[name] for name in names] for record in history]
+    return np.array(rows, np.float64).reshape(len(history), len(names))
+
+
+def _records(table: Host, names: list[str]) -> list[dict[str, Any]]:
+    """Return rows as records."""
+    kinds = [int if name in _INTEGERS else float for name in names]
+    return [{name: kind(x) for name, kind, x in zip(names, kinds, row, strict=True)} for row in table]
+
+
+def _check(name: str, holds: bool) -> None:
+    """Refuse a description that no training has."""
+    if not holds:
+        msg = f"its description's {name!r} is none of this training"
+        raise CheckpointError(msg)

@@ -1,0 +1,270 @@
+"""The training loop: all that changes while a model is trained, and what moves it on from wherever it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_xp.train.batches import Batch
+from rnn_xp.train.memory import explain
+from rnn_xp.train.order import Order
+from rnn_xp.train.progress import Progress
+from rnn_xp.train.result import Epoch, Result
+from rnn_xp.train.step import Stepper
+from rnn_xp.train.sums import Snapshot, Sums
+from rnn_xp.train.windows import Group
+from rnn_xp.typing import Array, Tree
+
+
+class Source(Protocol):
+    """Where batches come from: `Batches`, or what cuts them into windows."""
+
+    count: int  # sequences
+    batch_size: int
+
+    def __len__(self) -> int: ...
+    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Any: ...  # noqa: D102
+    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
+    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
+    def places(self, order: NDArray[np.int64] | None) -> Any: ...  # noqa: D102
+    def padding(self, order: NDArray[np.int64] | None) -> float | None: ...  # noqa: D102
+
+
+class Policy(Protocol):
+    """What becomes of steps that are not finite."""
+
+    every: float  # steps between two looks
+    patient: bool  # a look may come at these steps only: it changes what follows
+    counts: tuple[str, ...]  # what of a training the history tells
+
+    def begin(self, training: Training) -> None:
+        """Note where a training stands, before the steps of an epoch."""
+
+    def look(self, training: Training) -> None:
+        """Read what the device has noted, and act."""
+
+    def close(self, training: Training) -> None:
+        """Look for the last time in an epoch; raise where no step of it is left."""
+
+
+class Keeper(Protocol):
+    """Saves a training now and then."""
+
+    def due(self) -> bool:
+        """Whether it is time; asked after every step."""
+
+    def save(self, training: Training) -> None:
+        """Write everything; raise where the training shall end."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a training does not change."""
+
+    source: Source
+    order: Order
+    epochs: int
+    policy: Policy
+    progress: Progress
+    score: Callable[[Tree], dict[str, float]] | None = None  # of the validation set
+    patience: int | None = None
+    callbacks: Sequence[Callable[[Epoch], Any]] = ()
+    keeper: Keeper | None = None
+
+
+@dataclass
+class Training:
+    """A training somewhere on its way: what changes is a field, or a part of the stepper."""
+
+    plan: Plan
+    stepper: Stepper
+    # what comes next
+    epoch: int = 1
+    batch: int = 0
+    window: int = 0
+    carried: list[Tree] | None = None  # the states at the window's first step; None: where sequences begin
+    # of this epoch
+    taken: int = 0  # steps, whatever became of them
+    sums: Sums = field(default_factory=Sums)
+    skipped: int = 0
+    rollbacks: int = 0
+    seconds: float = 0.0
+    # of the policy
+    since: int = 0  # steps since the last look
+    in_a_row: int = 0  # rollbacks
+    snapshot: Snapshot | None = None
+    # of the epochs before
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best: Array | None = None  # flat weights
+    finished: bool = False
+    # that follow from the rest
+    order: NDArray[np.int64] | None = field(default=None, repr=False)
+    held: list[Tree] | None = field(
+        default=None, repr=False
+    )  # the states of the first step that was not finite
+
+    def run(self) -> Result:
+        """Go on to the end."""
+        plan = self.plan
+        plan.progress.resume(self.epoch, self.batch)
+        while not self.finished:
+            self.order = plan.order.of(self.epoch)
+            self._begun = time.perf_counter() - self.seconds
+            with np.errstate(all="ignore"):  # of overflow the policy tells what matters, and where
+                plan.policy.begin(self)
+                self._rest_of_epoch()
+                plan.policy.close(self)
+                loss, norm = self.sums.means
+            self.seconds = time.perf_counter() - self._begun
+            self._close_epoch(self._record(loss, norm))
+            if plan.keeper is not None:
+                plan.keeper.save(self)
+        return self.result()
+
+    def result(self) -> Result:
+        """Return what a training that has finished gives."""
+        seconds = sum(record["seconds"] for record in self.history)
+        if self.best is not None:
+            return Result(self.stepper.tree(self.best), self.history, self.best_epoch, seconds)
+        return Result(self.stepper.snapshot(), self.history, len(self.history), seconds)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best epoch's weights are the result, not the last one's."""
+        return self.plan.score is not None or self.plan.patience is not None
+
+    def _rest_of_epoch(self) -> None:
+        """Take the steps that are left."""
+        watched = self.plan.keeper is not None or self.plan.progress.live
+        for group in self.plan.source.groups(self.order, self.batch):
+            if isinstance(group, Group):
+                self._through_windows(group, watched)
+            elif group[0].total != 0.0:  # momentum must not move the weights for what counts nothing
+                self._step(group, group[0].total)
+            self.batch += 1
+            self.window, self.carried = 0, None
+            if watched:
+                self._pause()
+
+    def _through_windows(self, group: Group, watched: bool) -> None:
+        """Step through the windows that are left of some batches."""
+        self.held = None
+        while group.counts_from(self.window):
+            total, carry = group.total(self.window), group.window(self.window).carry
+            if total != 0.0:
+                self.held = self.stepper.held(self.held, self.carried)
+                batches = group.cut(self.window, self.carried)
+                if not carry:
+                    self.carried = None
+                self._step(batches, total)
+            elif carry:
+                self.carried = self.stepper.carry(group.lead(self.window, self.carried))
+            self.window += 1
+            if watched and group.counts_from(self.window):  # else the position is the next batch's
+                self._pause((self.window, len(group)))
+        if not self.plan.policy.patient:
+            self.plan.policy.look(self)
+
+    def _step(self, batches: tuple[Batch, ...], total: float) -> None:
+        """Take a step, and carry on the states that it leaves."""
+        try:
+            answer = self.stepper.step(*batches)
+        except MemoryError as error:
+            raise self._out_of_memory(error, batches) from None
+        self.taken += 1
+        self.since += 1
+        if answer is None:
+            self.skipped += 1
+        else:
+            self.sums.add(*answer, total)
+        if batches[0].carry is not None:  # from a step that was left out, nothing is known to be finite
+            self.carried = None if answer is None else self.stepper.left
+        if self.since >= self.plan.policy.every:
+            self.plan.policy.look(self)
+
+    def _pause(self, window: tuple[int, int] | None = None) -> None:
+        """Show the live line and save, where it is time to."""
+        progress, keeper = self.plan.progress, self.plan.keeper
+        if self.sums.steps and progress.due():  # at most five times a second: to read is to wait
+            if not self.plan.policy.patient:
+                self.plan.policy.look(self)
+            done = self.batch + (window is not None)
+            count, begun = self.plan.source.count, time.perf_counter() - self._begun
+            rate = min(done * math.ceil(count / len(self.plan.source)), count) / begun
+            progress.batch(self.epoch, done, self.sums.means[0], rate, window)
+        if keeper is not None and keeper.due():
+            if not self.plan.policy.patient:
+                self.plan.policy.look(self)  # what is not finite is not worth keeping
+            self.seconds = time.perf_counter() - self._begun
+            keeper.save(self)
+
+    def _record(self, loss: float, norm: float) -> dict[str, Any]:
+        """Return what the history says of this epoch."""
+        plan, stepper = self.plan, self.stepper
+        record: dict[str, Any] = {
+            "epoch": self.epoch,
+            "loss": loss,
+            "gradient_norm": norm,
+            "lr": stepper.lr(stepper.steps - self.taken),
+            "seconds": self.seconds,
+            "sequences_per_second": plan.source.count / self.seconds,
+        }
+        padding = plan.source.padding(self.order)
+        record |= {} if padding is None else {"padding": padding}
+        record |= {name: getattr(self, name) for name in plan.policy.counts}
+        if plan.score is not None:
+            with np.errstate(all="ignore"):
+                scores = plan.score(stepper.params)
+            if not math.isfinite(scores["loss"]):
+                told = f"the validation loss is {scores['loss']} after epoch {self.epoch}"
+                msg = f"{told}. Lower the learning rate."
+                raise FloatingPointError(msg)
+            record |= {f"val_{name}": value for name, value in scores.items() if isinstance(value, float)}
+        return record
+
+    def _close_epoch(self, record: dict[str, Any]) -> None:
+        """Note the epoch, tell of it, and go to the next one."""
+        plan, history = self.plan, self.history
+        score = record.get("val_loss", record["loss"])
+        best = history[self.best_epoch - 1] if self.best_epoch else None
+        improved = best is None or score < best.get("val_loss", best["loss"])
+        history.append(record)
+        if improved:
+            self.best_epoch = self.epoch
+            if self.keeps_best:
+                self.best = self.stepper.xp.asarray(self.stepper.flat, copy=True)
+        plan.progress.epoch(record, "best" if self.keeps_best and improved else "")
+        told = [Epoch(record, self.stepper.snapshot(), improved, list(history)) for _ in plan.callbacks]
+        asked = [callback(epoch) for callback, epoch in zip(plan.callbacks, told, strict=True)]
+        waited = plan.patience is not None and self.epoch - self.best_epoch >= plan.patience
+        self.finished = any(asked) or waited or self.epoch == plan.epochs
+        self.epoch += 1
+        self.batch = self.window = self.taken = self.skipped = self.rollbacks = self.since = 0
+        self.carried = self.snapshot = None
+        self.sums, self.seconds = Sums(), 0.0
+
+    def take_snapshot(self) -> None:
+        """Note what to go back to."""
+        flat = self.stepper.xp.asarray(self.stepper.flat, copy=True)
+        self.snapshot = Snapshot(flat, self.stepper.state, replace(self.sums))
+
+    def go_back(self) -> None:
+        """Undo the steps since the snapshot; the next ones are on other batches."""
+        assert self.snapshot is not None
+        self.stepper.flat[...], self.stepper.state = self.snapshot.flat, self.snapshot.state
+        self.stepper.mark(None)
+        self.sums, self.carried = replace(self.snapshot.sums), None
+
+    def _out_of_memory(self, error: MemoryError, batches: tuple[Batch, ...]) -> MemoryError:
+        """Return the error that says what would fit."""
+        stepper, largest = self.stepper, max(batches, key=lambda batch: batch.x.shape[0])
+        T, B = largest.x.shape[:2]
+        itemsize = 4 if stepper.backend.precision == "float32" else 8
+        return explain(error, stepper.model, T, B, itemsize, stepper.backend.free_memory)
