@@ -179,7 +179,7 @@ def bits(lengths: list[int]) -> dict[str, Any]:
         apart("compare", cell=cell, steps=steps, recompute=recompute)
         for cell in CELLS
         for steps in lengths
-        for recompute in (True, 200_000)
+        for recompute in (True, 5_000_000)
     ]
     differ = sum(run["differ"] for run in runs)
     print(f"bits: {differ} of {sum(run['of'] for run in runs):,} numbers differ", flush=True)

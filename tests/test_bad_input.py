@@ -23,6 +23,7 @@ from rnn_xp import tree
 from rnn_xp.backend import BackendError
 from rnn_xp.cells import gru
 from rnn_xp.clipping import clip_by_global_norm, clip_by_value
+from rnn_xp.configs import from_config
 from rnn_xp.layers import LinearParams
 
 NAN, INF = float("nan"), float("inf")
@@ -778,7 +779,7 @@ family(
         ((rx.MeanPool(), rx.MeanPool()), ValueError, "layer 1 does not fit"),
     ),
     table(
-        lambda config: rx.model.from_config(config),
+        lambda config: from_config(config),
         ({}, ValueError, "`config` must describe Sequential or one of .*; got None"),
         ({"type": "Transformer"}, ValueError, "`config` must describe .*; got 'Transformer'"),
         ({"type": ["GRU"]}, ValueError, "`config` must describe"),

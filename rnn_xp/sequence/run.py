@@ -83,7 +83,7 @@ class Run(Workspace):
         return list(self.slots[0 if self.reverse else self.n])
 
     def at(self, i: int) -> list[Array]:
-        """Return the state after i of the steps, (H or P, B) a field: views; of a run in the order of time."""
+        """Return the state after i of the steps, (H or P, B) a field: views; not of a run against time."""
         return list(self.slots[i])
 
     def backward(
