@@ -10,7 +10,7 @@ from rnn_xp.layers.base import Context, Layer
 from rnn_xp.layers.dropout import drop
 from rnn_xp.layers.noise import between_layers, within_run
 from rnn_xp.random import Rng
-from rnn_xp.sequence import Noise, Recomputed, Run, Valid, segment_steps, state_size, step_size
+from rnn_xp.sequence import QUIET, Noise, Recomputed, Run, Valid, segment_steps, state_size, step_size
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -90,7 +90,7 @@ class Stack(Layer):
         T, B = x.shape[:2]
         new = {"dtype": x.dtype, "device": x.device}
         flow = xp.permute_dims(x, (0, 2, 1))
-        resets = {reverse: _reset(context.reset, reverse, xp=xp) for reverse in self.ways}
+        reset, noise, count = context.reset, QUIET, self.noises
         runs: list[Run | Recomputed] = []
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
@@ -98,11 +98,12 @@ class Stack(Layer):
             last = layer == self.num_layers - 1
             for reverse in self.ways:
                 i = len(runs)
-                noise = self.noise(rng, i, T, B, new, context)
-                between = context.reset is not None or noise.drop is not None or noise.keep is not None
+                if count:
+                    noise = self.noise(rng, i, T, B, new, context)
+                between = reset is not None or noise is not QUIET
                 run = self._open(params[i], T, B, reverse, between, steps or not last, new, context)
                 s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
-                outputs.append(run.forward(flow, s_0, valid, resets[reverse], noise))
+                outputs.append(run.forward(flow, s_0, valid, _begins(reset, reverse, xp=xp), noise))
                 runs.append(run)
             if steps or not last:
                 flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
@@ -120,7 +121,7 @@ class Stack(Layer):
     def noise(self, rng: Rng | None, i: int, T: int, B: int, new: dict[str, Any], context: Context) -> Noise:
         """Draw what happens to the state of run i; without a key, return what is to be expected of it."""
         if not self.noises:
-            return Noise()
+            return QUIET
         if rng is not None:
             rng = rng._replace(layer=rng.layer + self.num_layers - 1 + i * self.noises)
         zoneout, valid, xp = self.zoneouts, context.valid, context.xp
@@ -229,7 +230,7 @@ class Stack(Layer):
         return flow if mask is None else drop(flow, mask, self.dropout, xp=xp)
 
 
-def _reset(reset: Array | None, reverse: bool, *, xp: Namespace) -> Array | None:
+def _begins(reset: Array | None, reverse: bool, *, xp: Namespace) -> Array | None:
     """Return before which steps a run begins anew: against time, at the last step of every sequence."""
     if reset is None or not reverse:
         return reset

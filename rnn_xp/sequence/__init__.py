@@ -14,4 +14,5 @@ from rnn_xp.sequence.recompute import Recomputed as Recomputed
 from rnn_xp.sequence.recompute import segment_steps as segment_steps
 from rnn_xp.sequence.recompute import state_size as state_size
 from rnn_xp.sequence.recompute import step_size as step_size
+from rnn_xp.sequence.run import QUIET as QUIET
 from rnn_xp.sequence.run import Run as Run
