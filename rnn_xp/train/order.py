@@ -12,6 +12,9 @@ _SHUFFLE = 1  # what a seed is used for besides the weights; 2 is the validation
 POOL = 64
 """Batches among which sequences are sorted by length: enough for little padding, few enough to stay mixed."""
 
+NOISE = 0.1
+"""How much of its length, up or down, is drawn for a sequence before it is sorted: batches must differ, too."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -30,9 +33,12 @@ class Order:
         if self.lengths is None:
             return order
         order = np.arange(self.count) if order is None else order
+        keys = self.lengths.astype(np.float64)
+        if random is not None:
+            keys *= random.uniform(1.0 - NOISE, 1.0 + NOISE, self.count)
         pool = POOL * self.size
         starts = range(0, self.count, pool)
-        order = np.concatenate([self._sorted(order[start : start + pool], self.lengths) for start in starts])
+        order = np.concatenate([self._sorted(order[start : start + pool], keys) for start in starts])
         whole = self.count // self.size  # a batch that is short stays the last one
         batches = order[: whole * self.size].reshape(whole, self.size)
         if random is not None:
@@ -40,6 +46,6 @@ class Order:
         return np.concatenate([batches.ravel(), order[whole * self.size :]])
 
     @staticmethod
-    def _sorted(pool: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Sort a pool by length; of equal ones, the order stays."""
-        return pool[np.argsort(lengths[pool], kind="stable")]
+    def _sorted(pool: NDArray[np.int64], keys: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Sort a pool; of equal ones, the order stays."""
+        return pool[np.argsort(keys[pool], kind="stable")]
