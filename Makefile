@@ -23,7 +23,7 @@ bench-cpu: .venv-bench/made .venv-aeon/test
 	.venv-bench/bin/python benchmarks/report.py
 
 soak: .venv/test
-	.venv/bin/python tests/soak/kill.py --out benchmarks/results/kills.json
+	.venv/bin/python benchmarks/kills.py --out benchmarks/results/kills.json
 	.venv/bin/python tests/fuzz/run.py --seconds 300
 
 mutation: .venv/test

@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))  # also where this file is loaded by its path
 
+import endurance  # noqa: E402
+import kills  # noqa: E402
+import ragged  # noqa: E402
 from cpu_speed import plot as cpu_plot  # noqa: E402
 from cpu_speed import table as cpu_table  # noqa: E402
 from gpu import plot  # noqa: E402
@@ -199,6 +202,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "cpu": cpu,
     "tutorial": tutorial,
     "import_cost": import_cost,
+    "kills": kills.table,
+    "endurance": endurance.table,
+    "ragged": ragged.table,
     "nvrtc": nvrtc,
     "gpu": gpu,
 }

@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on with them, and compare what comes of it with a run left in peace.
 
-    python tests/soak/kill.py [--kills 200] [--seed 0] [--jobs 2] [--out kill.json]
+    python benchmarks/kills.py [--kills 200] [--seed 0] [--jobs 2] [--out FILE]
 
 Every training is a process of `rnn-xp train`, which SIGKILL ends at a moment drawn from its whole life: while
 Python starts, data load, steps are taken or files are written. After every kill each file that is there must
@@ -27,6 +27,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from record import write
 
 import rnn_xp as rx
 
@@ -74,7 +75,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
-    parser.add_argument("--out", type=Path, help="write the summary as JSON")
+    parser.add_argument("--out", metavar="FILE", help="write a JSON record")
     arguments = parser.parse_args()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -83,10 +84,8 @@ def main() -> int:
             list(pool.map(soak.in_peace, TRAININGS))
             list(pool.map(soak.work, range(arguments.jobs)))
     summary = soak.summary() | {"seed": arguments.seed, "seconds": round(time.monotonic() - begun, 1)}
-    text = json.dumps(summary, indent=2) + "\n"
-    say("\n" + text)
-    if arguments.out is not None:
-        arguments.out.write_text(text)
+    say("\n" + json.dumps(summary, indent=2) + "\n")
+    write(arguments.out, "kills", ["rnn_xp", "numpy"], summary)
     return 1 if summary["failures"] or summary["kills"] < arguments.kills else 0
 
 
@@ -197,6 +196,21 @@ class Soak:
             "failures": self.failures,
             "trainings": trainings,
         }
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """Return the README's lines."""
+    writing = sum(count for moment, count in record["moments"].items() if moment.startswith("while"))
+    failures = len(record["failures"])
+    outcome = "every one ended with the bytes of the model of a training that nobody killed; no file was "
+    outcome += "unreadable, and none was left over."
+    if failures:
+        outcome = f"{failures} failed."
+    kinds = f"{len(record['trainings'])} kinds (both precisions; shuffled, bucketed, accumulated, truncated"
+    return [
+        f"Trainings of {kinds}, in lanes) were killed {record['kills']} times with SIGKILL, {writing} times "
+        f"while a file was being written, and resumed: {outcome}"
+    ]
 
 
 def start(place: Path, name: str) -> subprocess.Popen[str]:
