@@ -23,6 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rnn_xp as rx
+import rnn_xp.engines.cupy  # now: what is imported while `cupy` is a stand-in is lost after
 from rnn_xp.sequence import Run, valid_steps
 
 ENGINES = ("portable", "numpy", "cupy")

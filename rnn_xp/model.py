@@ -185,7 +185,7 @@ class Sequential(Layer):
             else:
                 x, s_T, kept = layer.run(params[i], x, s_0, context)
             if rng is not None:
-                rng = rng._replace(layer=rng.layer + layer.streams)
+                rng = rng.further(layer.streams)
                 context = context._replace(rng=rng)
             states.append(s_T)
             tapes.append(kept)

@@ -47,6 +47,10 @@ class Rng(NamedTuple):
     sample: int = 0
     time: int = 0
 
+    def further(self, streams: int) -> Rng:
+        """Return the key of the stream so many further."""
+        return self._replace(layer=self.layer + streams)
+
 
 def philox(counter: Words, key: Key) -> Words:
     """Return the four 32-bit words that Philox-4x32-10 makes of each counter.

@@ -15,7 +15,7 @@ from support import ACROSS, DIFFERENCES, EXACT, MAKERS, UGRNN, assert_close, nor
 import rnn_xp
 import rnn_xp as rx
 from rnn_xp import sequence, tree
-from rnn_xp.cells import CELLS, gru, lstm, rnn
+from rnn_xp.cells import CELLS, gru, lstm, normalized, rnn
 from rnn_xp.cells.activations import ACTIVATIONS
 from rnn_xp.engines.portable import Portable
 from rnn_xp.functional import sigmoid
@@ -201,6 +201,7 @@ VARIANTS = (
     ),
     *(lstm.cell(coupled=coupled, **EVERYTHING) for coupled in (False, True)),
     lstm.cell(clip=0.8),
+    *map(normalized.cell, CELLS.values()),
 )
 PAIRS = [
     pytest.param(cell, number, id=f"{cell.name}-{number}")
@@ -232,7 +233,7 @@ def test_pair(cell: rx.Cell, number: int) -> None:
     s = result if last else tree.map(lambda leaf: np.full_like(leaf, np.nan), s_prev)
     kept = [*kept, *vectors]
     planes = pair.partials(frozen(kept), frozen(s_prev), frozen(s), xp=np)
-    d_a, d_s_prev = pair.backward(frozen(d_result), frozen(planes))
+    d_a, d_s_prev = pair.chain_rule(xp=np)(frozen(d_result), frozen(planes))
     d_s_prev = cell.state(*[np.zeros((3, 2)) if d is None else d for d in d_s_prev])
     (expected,) = differences(forward, (a, s_prev), [d_result])
     assert_close((list(d_a), d_s_prev), expected, DIFFERENCES)
@@ -287,7 +288,8 @@ LAYER_CASES: dict[str, tuple[Layer, tuple[int, ...], list[int] | None]] = {
     "long-no-bias": (rx.Recurrent(LONG, 2, 2, bias=False), STEPS, None),
     "odd-one-bias": (rx.Recurrent(ODD, 2, 2, bias="input"), STEPS, None),
     "linear": (rx.Linear(2, 3), STEPS, None),
-    "residual": (rx.Residual(rx.GRU(2, 2)), STEPS, [1, 3]),
+    "residual": (rx.Residual(rx.LSTM(2, 2)), STEPS, None),
+    "residual-ends": (rx.Residual(rx.Sequential(rx.GRU(2, 3), rx.Linear(3, 2))), SHORT, ENDS),
     "linear-ends": (rx.Linear(2, 1, bias=False), SHORT, ENDS),
     "linear-vectors": (rx.Linear(2, 3), (4, 2), None),
     "embedding": (rx.Embedding(4, 2), (3, 2), None),

@@ -195,6 +195,19 @@ def test_recomputing_changes_no_bit(truncate: Any) -> None:
     assert_near(runs[2], runs[0], 0.0)
 
 
+def test_recomputing_changes_no_bit_of_a_model_that_pools() -> None:
+    """Windows before the sequences' ends only carry the state; the last one goes on from it."""
+    random = np.random.default_rng(0)
+    X, y = random.standard_normal((4, 12, 1)), [0, 1, 0, 1]
+    model = rx.Sequential(rx.GRU(1, 3), rx.LastStep(), rx.Linear(3, 2))
+    plain, again = (
+        rx.fit(model, X, y, truncate=4, recompute=recompute, epochs=2, backend="numpy", verbose=False)
+        for recompute in (False, True)
+    )
+    for one, other in zip(tree.leaves(plain.params), tree.leaves(again.params), strict=True):
+        assert np.array_equal(one, other)
+
+
 # --- fit
 
 

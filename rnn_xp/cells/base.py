@@ -28,7 +28,8 @@ rule, linear in d_result.
         d_a       the gradients of `a`, in its order; those of a vector as planes, which the engine sums
         d_s_prev  the gradient through s_prev where forward read it itself; None in a field that it did not
 
-A pair that is not pointwise, but mixes the units of a sample, over axis -2, runs on the portable engine.
+A pair that is `columnwise` mixes the units of a sample, over axis -2: its backward is given xp as well, and
+the portable engine runs it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from rnn_xp.typing import Array
+from rnn_xp.typing import Array, Namespace
 
 
 class State(NamedTuple):
@@ -68,22 +69,29 @@ class Pair(NamedTuple):
         The names of the parameters of a number for each unit that it reads, such as peepholes.
     vectors_0 : tuple of float or None
         What each of them begins with; None, or none at all: it is drawn.
+    columnwise : bool
+        Whether it mixes the units of a sample; its `backward` then takes `xp` too.
     """
 
     forward: Callable[..., tuple[Any, tuple[Array, ...]]]
     partials: Callable[..., tuple[Array, ...]]
-    backward: Callable[[Any, Any], tuple[tuple[Array, ...], Any]]
+    backward: Callable[..., tuple[tuple[Array, ...], Any]]
     reads: tuple[str, ...]
     multiplies: tuple[str, ...] | None = None
     apart: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     vectors_0: tuple[float | None, ...] = ()
+    columnwise: bool = False
 
     @property
     def operands(self) -> tuple[str, ...]:
         """The gates that its operand is multiplied for."""
         return self.reads if self.multiplies is None else self.multiplies
+
+    def chain_rule(self, *, xp: Namespace) -> Callable[[Any, Any], tuple[tuple[Array, ...], Any]]:
+        """Return backward(d_result, planes), to be called in the loop over time."""
+        return functools.partial(self.backward, xp=xp) if self.columnwise else self.backward
 
 
 class Cell(NamedTuple):

@@ -19,7 +19,6 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from rnn_xp.backend import namespace
 from rnn_xp.cells.base import Cell, Formula, Pair, interned
 from rnn_xp.typing import Array, Namespace
 
@@ -88,12 +87,11 @@ class Normalized(Formula):
         own = (*kept[count:end], *kept[end + count + shifts :])
         return (*normal, *slopes, *self.inner.partials(own, s_prev, s, xp=xp))
 
-    def backward(self, d_result: Any, planes: Planes) -> tuple[Planes, Any]:
+    def backward(self, d_result: Any, planes: Planes, *, xp: Namespace) -> tuple[Planes, Any]:
         """Return the gradients of the planes, the gains, the shifts and the inner vectors, and of s_prev."""
         count = len(self.feeds)
         normal, slopes = planes[:count], planes[count : 2 * count]
         d_inner, d_s_prev = self.inner.backward(d_result, planes[2 * count :])
-        xp = namespace(d=d_inner[0])  # the chain rule of a pointwise pair needs none, and is given none
         d_a = [slope * d_inner[place] for slope, place in zip(slopes, self.feeds, strict=True)]
         d_gain = [each * d_inner[place] for each, place in zip(normal, self.feeds, strict=True)]
         for group in self.groups:
@@ -149,6 +147,7 @@ def cell(inner: Cell) -> Cell:
             keeps=(*[f"a_{k}" for k in range(len(formula.feeds))], *inner.keeps),
             vectors=(*gains, *shifts, *inner.vectors),
             vectors_0=((1.0,) * len(gains) + (0.0,) * len(shifts) + begin),
+            columnwise=True,
         )
 
     return inner._replace(name=f"layer_norm({inner.name})", pairs=tuple(map(pair, inner.pairs)))

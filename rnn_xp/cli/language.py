@@ -6,12 +6,14 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import Backend, Sequential, Stream, data, tree
 from rnn_xp.backend import backend_of
+from rnn_xp.losses import LOSSES
 from rnn_xp.typing import Tree
 
 CHUNK = 1024
@@ -23,7 +25,8 @@ def loss(model: Sequential, params: Tree, tokens: data.text.Tokens, following: d
     total, read = 0.0, 0
     for logits in _read(model.stream(params), backend_of(tree.leaves(params)[0]), tokens):
         target = following[read : read + len(logits)]
-        total -= float(np.sum(_log_softmax(logits)[np.arange(len(target)), target]))
+        losses: Any = LOSSES["cross_entropy"].forward(logits, target, xp=np)[0]
+        total += float(losses.sum())
         read += len(target)
     return total / len(tokens)
 
@@ -80,12 +83,6 @@ def _read(stream: Stream, backend: Backend, tokens: data.text.Tokens) -> Iterato
     for first in range(0, len(tokens), CHUNK):
         y = stream.run(backend.asarray(tokens[first : first + CHUNK, np.newaxis]))
         yield backend.to_numpy(y)[:, 0].astype(np.float64)
-
-
-def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_p: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return log_p
 
 
 def _draw(logits: NDArray[np.float64], temperature: float, rng: np.random.Generator) -> int:

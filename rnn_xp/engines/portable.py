@@ -135,7 +135,7 @@ class Portable:
                 contract.check_slopes(whole, (len(steps), H, B))
             slopes = list(zip(*[[plane[i, ...] for i in steps] for plane in whole], strict=True))
 
-        backward, state = pair.backward, type(memory.s)
+        backward, state = pair.chain_rule(xp=xp), type(memory.s)
 
         def step(t: int, d_result: Sequence[Any]) -> tuple[Array, Sequence[Any]]:
             nonlocal checked

@@ -33,6 +33,6 @@ def rehearse(cell: Cell, plan: Plan, *, xp: Namespace) -> Rehearsal:
     kept = [xp.astype(plane, xp.float32) for plane in answer[1]]  # as a run keeps them, conditions too
     slopes = pair.partials([*kept, *vectors], state, state, xp=xp)
     contract.check_slopes(slopes, (2, 3))
-    answer = pair.backward(state if plan.last else state[0], slopes)
+    answer = pair.chain_rule(xp=xp)(state if plan.last else state[0], slopes)
     contract.check_gradients(plan, len(state), (2, 3), answer)
     return Rehearsal(tuple(d is not None for d in answer[1]), len(slopes))

@@ -59,11 +59,9 @@ def within_run(
     if any(zoneout):
         keep = tuple(zoneout)
     if any(zoneout) and rng is not None:
-        first, times = rng.layer + bool(dropout), None if valid is None else valid.times
+        first, times = rng.further(bool(dropout)), None if valid is None else valid.times
         keep = tuple(
-            ~keep_mask(
-                rng._replace(layer=first + k), rate, (steps, size, batch), times=times, device=device, xp=xp
-            )
+            ~keep_mask(first.further(k), rate, (steps, size, batch), times=times, device=device, xp=xp)
             for k, (rate, size) in enumerate(zip(zoneout, sizes, strict=True))
         )
     return Noise(drop, keep)

@@ -108,7 +108,7 @@ class Stack(Layer):
             if steps or not last:
                 flow = _blank(outputs[0] if len(outputs) == 1 else xp.concat(outputs, axis=1), valid, xp=xp)
             if not last:
-                key = None if rng is None else rng._replace(layer=rng.layer + layer)
+                key = None if rng is None else rng.further(layer)
                 shape = (T, self.output_size, B)
                 mask = between_layers(
                     key, self.dropout, self.variational, shape, valid, device=x.device, xp=xp
@@ -118,12 +118,15 @@ class Stack(Layer):
         state_T = self._gather([run.last() for run in runs], B, new, xp=xp) if context.states else None
         return _time_major(flow, xp=xp) if steps else None, state_T, Kept(runs, valid, masks, context.states)
 
+    def key_of_run(self, rng: Rng, i: int) -> Rng:
+        """Return the key of the masks within run i: they come after those between the layers."""
+        return rng.further(self.num_layers - 1 + i * self.noises)
+
     def noise(self, rng: Rng | None, i: int, T: int, B: int, new: dict[str, Any], context: Context) -> Noise:
         """Draw what happens to the state of run i; without a key, return what is to be expected of it."""
         if not self.noises:
             return QUIET
-        if rng is not None:
-            rng = rng._replace(layer=rng.layer + self.num_layers - 1 + i * self.noises)
+        rng = None if rng is None else self.key_of_run(rng, i)
         zoneout, valid, xp = self.zoneouts, context.valid, context.xp
         return within_run(rng, self.recurrent_dropout, zoneout, self.sizes, T, B, valid, xp=xp, **new)
 
@@ -142,6 +145,8 @@ class Stack(Layer):
         memory, key = context.memory, (id(params), B, between)
         run: Run | Recomputed | None = None if memory is None else memory.get(key)
         if run is not None and run.T >= T:
+            if isinstance(run, Recomputed):
+                run.outputs = outputs  # its last use may have wanted others
             return run
         steps = T
         if context.recompute:

@@ -94,7 +94,7 @@ class _Search:
             place = f"{path}.{i}" if path else f"layer {i}"
             y, back = self.ahead(place, own, params[i], y, None if state_0 is None else state_0[i], rng)
             backs.insert(0, back)
-            rng = _further(rng, own.streams)
+            rng = None if rng is None else rng.further(own.streams)
         return y, _row(backs)
 
     def stack(
@@ -111,7 +111,7 @@ class _Search:
             for way, reverse in enumerate(ways):
                 i = level * len(ways) + way
                 one = Recurrent(**options | {"reverse": reverse, "input_size": y.shape[-1]})
-                key = _further(rng, layer.num_layers - 1 + i * one.streams)
+                key = None if rng is None else layer.key_of_run(rng, i)
                 told = f", level {level}" if layer.num_layers > 1 else ""
                 told += ", against time" if reverse else ""
                 s_0 = None if state_0 is None else type(state_0)(*[f[i : i + 1, ...] for f in state_0])
@@ -122,7 +122,7 @@ class _Search:
             backs.insert(0, _side_by_side(own))
             if level < layer.num_layers - 1:
                 dropout = Dropout(layer.dropout, layer.variational)
-                y, back = self.part(name, dropout, (), y, None, _further(rng, level))
+                y, back = self.part(name, dropout, (), y, None, None if rng is None else rng.further(level))
                 backs.insert(0, back)
         return y, _row(backs)
 
@@ -180,11 +180,6 @@ class _Search:
             bad, array = bad[t], array[t, ...]
         sample = int(np.argmax(bad))
         raise _FoundError(Place(f"{what} {kind(to_numpy(array[sample, ...]))}", t, sample))
-
-
-def _further(rng: Rng | None, streams: int) -> Rng | None:
-    """Return the key of so many draws further."""
-    return None if rng is None else rng._replace(layer=rng.layer + streams)
 
 
 def _row(backs: Sequence[Back]) -> Back:

@@ -159,7 +159,7 @@ class _Runner:
         vectors = a[self.count - len(self.pair.vectors) :]
         partials = self.pair.partials([*kept, *vectors], s_prev, s, xp=xp)
         self._check("`partials`", "planes", partials)
-        answer = self.pair.backward(tree.map(asarray, self.d_result), partials)
+        answer = self.pair.chain_rule(xp=xp)(tree.map(asarray, self.d_result), partials)
         d_a, d_s_prev = _two("`backward`", "(d_a, d_s_prev)", answer)
         self._check("`backward`", "d_a", d_a)
         inputs = _inputs(self.pair)
