@@ -151,3 +151,18 @@ def test_the_state_at_a_step(cell: str, recompute: Any) -> None:
     for i in (1, 9, 10, T, 3):
         assert_close(layer.state_at(kept, i), layer.forward(params, x[:i])[1], EXACT)
     assert not layer.state_at(kept, 0).h.any()
+
+
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.1, "recurrent_dropout": 0.1}])
+@pytest.mark.parametrize("cell", MAKERS)
+def test_kept_bytes_are_those_of_the_arrays(cell: str, options: Any) -> None:
+    layer = MAKERS[cell](3, 4, 2, bidirectional=True, **options)
+    context = Context(np, rng=Rng(0, 0))
+    _, _, kept = layer.run(layer.init(NUMPY), np.zeros((400, B, 3)), None, context)
+    size = 0
+    for run in kept.runs:
+        arrays = [run.memory.gates, run.memory.extra, *run.states, *run.operands, run.x]
+        if run.between is not None:
+            arrays += [*run.memory.s_prev, *run.memory.s, run.operand]
+        size += sum(array.nbytes for array in arrays)
+    assert layer.kept_bytes(400, B, 8) == pytest.approx(size, rel=0.005)
