@@ -177,7 +177,7 @@ class Sequential(Layer):
         for i, layer in enumerate(self._layers):
             s_0 = None if state_0 is None else state_0[i]
             if budget and budget is not True:  # every run has its share
-                context = context._replace(recompute=budget * layer.runs // max(1, self.runs))
+                context = context._replace(recompute=max(1, budget * layer.runs // max(1, self.runs)))
             if x is None:  # this is the LastStep after a layer that gave only its state
                 x, s_T, kept = self._layers[i - 1].last(tapes[-1], xp=xp), (), None
             elif s_0 is None and i in self._only_last:
@@ -255,5 +255,6 @@ def loss_and_gradients(
     losses, kept_by_loss = loss.forward(y, target, xp=xp)
     d_y = loss.backward(share, kept_by_loss, target, xp=xp)
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
+    losses = xp.where(share != 0.0, losses, 0.0)  # what counts for nothing may be infinite
     total = losses @ share if losses.ndim == 1 else xp.sum(losses * share)
     return total, d_params, kept

@@ -292,6 +292,15 @@ def test_on_every_backend(backend: Backend, given: str) -> None:
     assert_close(results[1], results[0], ACROSS)
 
 
+def test_no_steps_at_all(backend: Backend) -> None:
+    layer = rx.LSTM(2, 3, bidirectional=True, learn_state=True)
+    params, none = drawn(layer, backend), np.zeros((0, B), dtype=bool)
+    y, state_T, tape = layer.forward(params, backend.asarray(np.zeros((0, B, 2))), reset=none)
+    assert y.shape == (0, B, 6)
+    d_params, _, _ = layer.backward(params, tape, y, state_T)
+    assert_close(d_params[0].state_0.h, backend.xp.sum(state_T.h[0, ...], axis=0), ACROSS)
+
+
 # Bad input.
 
 X = np.zeros((T, B, 2))

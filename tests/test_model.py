@@ -340,3 +340,16 @@ def test_models_within_models_are_built_in_time_that_does_not_double() -> None:
     for _ in range(60):
         model = rx.Sequential(model)
     assert from_config(model.config()) == model
+
+
+def test_a_loss_that_counts_for_nothing_may_be_infinite() -> None:
+    model = rx.Sequential(rx.RNN(1, 2), rx.Linear(2, 1))
+    params, x = model.init(NUMPY, seed=0), np.ones((3, 1, 1))
+    target, share = np.array([[[1e200]], [[1.0]], [[2.0]]]), np.array([[0.0], [0.5], [0.5]])
+    with np.errstate(over="ignore"):
+        total, d_params, _ = loss_and_gradients(
+            model, params, LOSSES["squared_error"], x, target, share, Context(np)
+        )
+    y = model.forward(params, x)[0]
+    assert_close(total, 0.5 * (y[1, 0, 0] - 1.0) ** 2 + 0.5 * (y[2, 0, 0] - 2.0) ** 2, ACROSS)
+    assert all(np.isfinite(leaf).all() for leaf in tree.leaves(d_params))

@@ -333,3 +333,14 @@ def test_reset_is_for_outputs_a_step() -> None:
     model = classifier()
     with pytest.raises(ValueError, match="`reset` must be None where the model gives one output a sequence"):
         rx.predict(model, model.init(NUMPY), draw(N, T, 2), reset=np.zeros((N, T), dtype=bool))
+
+
+def test_parameters_may_be_shared() -> None:
+    """By both directions, or by layers: each run has buffers of its own."""
+    backend, X = get_backend("numpy"), np.random.default_rng(0).standard_normal((3, 30, 4))
+    for layer in (rx.GRU(4, 4, bidirectional=True), rx.GRU(4, 4, 2)):
+        model = rx.Sequential(layer)
+        own = layer.init(backend)[0]
+        params = ((own, own),)
+        y = model.forward(params, backend.asarray(X.swapaxes(0, 1)))[0]
+        np.testing.assert_array_equal(rx.predict(model, params, X), y.swapaxes(0, 1))

@@ -166,3 +166,23 @@ def test_kept_bytes_are_those_of_the_arrays(cell: str, options: Any) -> None:
             arrays += [*run.memory.s_prev, *run.memory.s, run.operand]
         size += sum(array.nbytes for array in arrays)
     assert layer.kept_bytes(400, B, 8) == pytest.approx(size, rel=0.005)
+
+
+def test_a_budget_of_nothing_is_refused_by_every_layer() -> None:
+    model = rx.Sequential(rx.GRU(3, 4), rx.GRU(4, 4))
+    with pytest.raises(ValueError, match="`recompute` must be True, or at least [0-9]+ bytes for 23 steps"):
+        model.forward(model.init(NUMPY), np.zeros((T, B, 3)), recompute=1)
+
+
+def test_the_least_budget_that_is_named_is_enough() -> None:
+    layer = rx.GRU(3, 4)
+    for steps in (1, 3, 23):
+        with pytest.raises(ValueError, match="at least") as told:
+            segment_steps(1, steps, B, 100, 30)
+        least = int(str(told.value).split("at least ")[1].split()[0])
+        assert segment_steps(least, steps, B, 100, 30) <= steps
+        with pytest.raises(ValueError, match="at least"):
+            segment_steps(least - 1, steps, B, 100, 30)
+    y, state_T, tape = layer.forward(layer.init(NUMPY), np.zeros((0, B, 3)), recompute=True)
+    assert y.shape == (0, B, 4)
+    assert layer.backward(layer.init(NUMPY), tape, y, state_T)[1].shape == (0, B, 3)

@@ -101,7 +101,7 @@ class Stack(Layer):
                 if count:
                     noise = self.noise(rng, i, T, B, new, context)
                 between = reset is not None or noise is not QUIET
-                run = self._open(params[i], T, B, reverse, between, steps or not last, new, context)
+                run = self._open(i, params[i], T, B, reverse, between, steps or not last, new, context)
                 s_0 = None if state_0 is None else [field[i, ...].T for field in state_0]
                 outputs.append(run.forward(flow, s_0, valid, _begins(reset, reverse, xp=xp), noise))
                 runs.append(run)
@@ -132,6 +132,7 @@ class Stack(Layer):
 
     def _open(
         self,
+        i: int,
         params: Any,
         T: int,
         B: int,
@@ -141,8 +142,8 @@ class Stack(Layer):
         new: dict[str, Any],
         context: Context,
     ) -> Run | Recomputed:
-        """Return a run of at least T steps: a training loop's own, or a new one."""
-        memory, key = context.memory, (id(params), B, between)
+        """Return run i, of at least T steps: a training loop's own, or a new one."""
+        memory, key = context.memory, (id(params), i, B, between)  # i: parameters may be shared
         run: Run | Recomputed | None = None if memory is None else memory.get(key)
         if run is not None and run.T >= T:
             if isinstance(run, Recomputed):
@@ -152,7 +153,9 @@ class Stack(Layer):
         if context.recompute:
             itemsize = context.xp.finfo(new["dtype"]).bits // 8 * B
             sizes = step_size(self.cell, params, between=between), state_size(self.cell, params)
-            budget = context.recompute if context.recompute is True else context.recompute // self.runs
+            budget = (
+                context.recompute if context.recompute is True else max(1, context.recompute // self.runs)
+            )
             steps = segment_steps(budget, T, B, *[size * itemsize for size in sizes])
         options = {**new, "reverse": reverse, "between": between, "xp": context.xp}
         run = Run(self.cell, params, steps, B, **options)
@@ -237,7 +240,7 @@ class Stack(Layer):
 
 def _begins(reset: Array | None, reverse: bool, *, xp: Namespace) -> Array | None:
     """Return before which steps a run begins anew: against time, at the last step of every sequence."""
-    if reset is None or not reverse:
+    if reset is None or not reverse or reset.shape[0] == 0:
         return reset
     first: Array = xp.concat([reset[1:, :], xp.zeros_like(reset[:1, :])], axis=0)
     return first

@@ -142,7 +142,7 @@ def segment_steps(recompute: int | bool, steps: int, batch: int, per_step: int, 
     per_step, per_state : int
         Bytes that are kept of a step, and of a state, of the whole batch.
     """
-    tile = max(1, TILE // max(1, batch))
+    steps, tile = max(1, steps), max(1, TILE // max(1, batch))
     best = max(1, round(math.sqrt(steps * per_state / max(1, per_step)) / tile)) * tile
     if recompute is True:
         return min(best, steps)
@@ -155,7 +155,7 @@ def segment_steps(recompute: int | bool, steps: int, batch: int, per_step: int, 
         return steps
     fitting = [count * tile for count in range(1, most) if kept(count * tile) <= recompute]
     if not fitting:
-        least = min(kept(count * tile) for count in range(1, most + 1))
+        least = min(kept(min(count * tile, steps)) for count in range(1, most + 1))
         msg = (
             f"`recompute` must be True, or at least {least} bytes for {steps} steps of a batch of {batch} "
             f"here; got {recompute} for this direction of this layer."
