@@ -170,7 +170,7 @@ def test_kept_bytes_are_those_of_the_arrays(cell: str, options: Any) -> None:
 
 def test_a_budget_of_nothing_is_refused_by_every_layer() -> None:
     model = rx.Sequential(rx.GRU(3, 4), rx.GRU(4, 4))
-    with pytest.raises(ValueError, match="`recompute` must be True, or at least [0-9]+ bytes for 23 steps"):
+    with pytest.raises(ValueError, match=r"`recompute` must be True, or at least \d+ bytes for 23 steps"):
         model.forward(model.init(NUMPY), np.zeros((T, B, 3)), recompute=1)
 
 

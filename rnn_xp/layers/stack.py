@@ -153,9 +153,9 @@ class Stack(Layer):
         if context.recompute:
             itemsize = context.xp.finfo(new["dtype"]).bits // 8 * B
             sizes = step_size(self.cell, params, between=between), state_size(self.cell, params)
-            budget = (
-                context.recompute if context.recompute is True else max(1, context.recompute // self.runs)
-            )
+            budget = context.recompute
+            if budget is not True:
+                budget = max(1, budget // self.runs)
             steps = segment_steps(budget, T, B, *[size * itemsize for size in sizes])
         options = {**new, "reverse": reverse, "between": between, "xp": context.xp}
         run = Run(self.cell, params, steps, B, **options)
