@@ -230,7 +230,7 @@ def test_a_text_that_is_none(fails, tmp_path):
     code, message = fails("train", "--task", "text", "--data", tmp_path / "text")
     assert (code, message) == (
         1,
-        f"{tmp_path / 'text'}: a text must be in UTF-8; got the byte 0xe9 at position 3.",
+        f"{tmp_path / 'text'}: a text must be in UTF-8; got the byte 0xe9 at position 3. Save it as UTF-8.",
     )
     (tmp_path / "text").write_text("short")
     code, message = fails("train", "--task", "text", "--data", tmp_path / "text")

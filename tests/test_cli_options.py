@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnn_xp as rx
-from rnn_xp.cli import corpus, main
+from rnn_xp.cli import main
 from rnn_xp.cli.arguments import build_parser
 from rnn_xp.cli.settings import as_options, settle
 
@@ -130,34 +130,10 @@ def test_lanes_hold_back_the_end(told):
     assert (x.tolist(), y.tolist(), lengths) == ([known[cut:-1]], [known[cut + 1 :]], None)
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 7, 2**20])
-def test_texts_are_read_in_parts(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(corpus, "BLOCK", block)
-    path = tmp_path / "text"
-    path.write_bytes("\ufeffżółw\r\nto\rjest\n🐢".encode())
-    assert corpus.read_text(str(path)) == "żółw\nto\njest\n🐢"
-    vocabulary, tokens = corpus.tokens(lambda: corpus.blocks(str(path)))
-    assert vocabulary.decode(tokens) == "żółw\nto\njest\n🐢"
-    assert tokens.dtype == np.uint8
-    path.write_bytes("żó".encode() + b"\xff" + b"ab")
-    with pytest.raises(ValueError, match=r"text: a text must be in UTF-8; got the byte 0xff at position 4\."):
-        corpus.read_text(str(path))
-    path.write_bytes("ab🐢".encode()[:-1])
-    with pytest.raises(ValueError, match="got the byte 0xf0 at position 2"):
-        corpus.read_text(str(path))
-
-
-def test_tokens_are_as_narrow_as_they_may_be():
-    many = "".join(map(chr, range(300)))
-    vocabulary, tokens = corpus.tokens(lambda: [many[:200], many[200:]])
-    assert (tokens.tolist(), tokens.dtype) == (list(range(300)), np.uint16)
-    assert "".join(vocabulary.characters) == many
-
-
 def test_an_empty_text(capsys, tmp_path):
     (tmp_path / "text").touch()
     assert main(["train", "--task", "text", "--data", f"{tmp_path}/text"]) == 1
-    expected = f"rnn-xp: error: {tmp_path}/text: `text` must hold at least one character; got none.\n"
+    expected = f"rnn-xp: error: {tmp_path}/text: a text must hold at least one character; got none.\n"
     assert capsys.readouterr().err.endswith(expected)
 
 
@@ -214,7 +190,7 @@ def test_usage(capsys, options, message):
         ("--lr=0.1", "--clip-norm=none", "--clip-value=1e-300", "--no-shuffle", "--bidirectional"),
         ("--truncate=3,5", "--recompute", "--zoneout=0.1,0.3333333333333333", "--residual", "--bucket"),
         ("--truncate=4", "--recompute=7", "--zoneout=0.1", "--validation=0.2", "--pool=last"),
-        ("--save-every=0.25", "--nonfinite=rollback", "--task=text", "--lanes=3", "--seed=4294967295"),
+        ("--nonfinite=rollback", "--task=text", "--lanes=3", "--seed=4294967295"),
     ],
 )
 def test_options_are_written_as_they_were_read(options):

@@ -225,7 +225,7 @@ def test_a_checkpoint_of_the_library(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", ["--epochs 40", "--lr 0.1", "--out other", "--backend numpy", "--data x.npz"]
+    "option", ["--epochs 40", "--lr 0.1", "--out other", "--backend numpy", "--layout TNC"]
 )
 def test_nothing_else_may_be_said(folder, capsys, option):
     code, message = fails(capsys, "train", "--resume", "run", *option.split())
@@ -245,10 +245,14 @@ def test_data_that_changed(folder, capsys):
     code, message = fails(capsys, "train", "--resume", "run")
     assert code == 1
     assert message.startswith(f"{folder}/data.npz: `X`")
-    assert "must be as they were when the checkpoint" in message
+    assert message.endswith(
+        f"must be as they were when the checkpoint run/{FILES[0]} was written; got others. "
+        "Give the same ones (--data), or train anew with another --out."
+    )
     assert Path("run/checkpoint.safetensors").read_bytes() == before
     Path("data.npz").unlink()
-    assert fails(capsys, "train", "--resume", "run") == (1, f"{folder}/data.npz: No such file or directory.")
+    words = "No such file or directory. --data and --test say where files are now."
+    assert fails(capsys, "train", "--resume", "run") == (1, f"{folder}/data.npz: {words}")
 
 
 def test_two_at_once(folder, capsys):
@@ -319,7 +323,7 @@ def test_a_directory_that_vanishes(folder, capsys, monkeypatch):
     monkeypatch.setattr(Directory, "keep", vanish)
     code, message = fails(capsys, "train", *TRAININGS["sequences"].split(), "--out", "run")
     assert code == 1
-    assert message == "run/checkpoint.safetensors: No such file or directory. run keeps epoch 1."
+    assert message == "run/checkpoint.safetensors: No such file or directory. run is not there any more."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

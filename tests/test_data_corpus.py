@@ -1,5 +1,7 @@
 """A text file as tokens on disk."""
 
+import errno
+import tempfile
 import tracemalloc
 
 import numpy as np
@@ -90,6 +92,30 @@ def test_what_is_no_text(text, tmp_path):
     with pytest.raises(FileNotFoundError):
         encode_file(text("a"), tmp_path / "none" / "out.npy", known)
     assert not out.exists()
+
+
+@pytest.mark.usefixtures("pieces")
+def test_a_file_without_a_name(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = text("żółw\r\nto\rjest\n🐢")
+    known = vocabulary_of_file(path)
+    tokens = encode_file(path, None, known)
+    assert known.decode(tokens) == "żółw\nto\njest\n🐢"
+    assert isinstance(tokens, np.memmap)
+    assert (tokens.dtype, tokens.flags.writeable) == (np.uint8, False)
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match="at least one character"):
+        encode_file(text(""), None, known)
+
+
+def test_a_folder_without_room_is_named(text, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        encode_file(text("a"), tmp_path / "out.npy", Vocabulary(("a",)))
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_a_large_file_is_never_held(tmp_path):

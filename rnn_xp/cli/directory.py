@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import tempfile
@@ -10,7 +11,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from rnn_xp import CheckpointError, Sequential, checkpoint
+from rnn_xp import CheckpointError, Sequential, checkpoint, tree
+from rnn_xp.backend import to_numpy
+from rnn_xp.cli import interrupt
 from rnn_xp.cli.errors import UsageError
 from rnn_xp.cli.output import json_line
 from rnn_xp.cli.runs import MODEL, About
@@ -47,8 +50,8 @@ class Directory:
             if not self.resumed:
                 self._make(stack)
             elif not self.path.is_dir():
-                why = "there is no such directory"
-                raise self._not_whole(why)
+                why = CheckpointError("there is no such directory")
+                raise self.not_whole(why)
             self._lock(stack)
             checkpoint.remove_stale(self.path)
             if self.resumed:
@@ -68,6 +71,8 @@ class Directory:
 
     def state(self, *, goes_on: bool) -> str:
         """Say what it keeps, and how to go on."""
+        if not self.path.is_dir():
+            return f"{self.path} is not there any more."
         kept = f"{self.path} keeps " + (f"epoch {self.kept}." if self.kept else "no whole epoch yet.")
         return f"{kept} {self.way_on}".rstrip() if goes_on else kept
 
@@ -77,17 +82,21 @@ class Directory:
         command = f"rnn-xp train --resume {shlex.quote(str(self.path))}"
         return f"Go on with: {command}" if self.checkpoint.exists() else ""
 
-    def options(self) -> list[str]:
-        """Return the options of the training that it holds."""
-        try:
-            return list(checkpoint.read_extra(self.checkpoint)["options"])
-        except FileNotFoundError:
-            why = f"there is no {CHECKPOINT}"
-        except CheckpointError as error:
-            why = str(error).rstrip(".")
-        except (KeyError, TypeError):
-            why = f"{CHECKPOINT} is none of `rnn-xp train`"
-        raise self._not_whole(why)
+    def not_whole(self, why: CheckpointError) -> UsageError:
+        """Say that there is nothing to go on with."""
+        words = str(why).rstrip(".")
+        return UsageError(f"argument --resume: {self.path} holds no whole checkpoint: {words}.")
+
+    def is_complete(self) -> bool:
+        """Whether the training is finished, and model and history are of the epochs that it ended with."""
+        about: dict[str, Any] = {}
+        with suppress(OSError, CheckpointError):
+            checkpoint.read_file(self.checkpoint, "training", lambda found: about.update(found) or {})
+        if about.get("finished") is not True:
+            return False
+        last = about.get("epoch", 0) - 1
+        chosen = about.get("best_epoch") if about.get("best") else last
+        return self._epoch() == chosen and len(self._history) == last
 
     def keep(self, model: Sequential, params: Tree, about: About, record: Mapping[str, Any]) -> None:
         """Write the weights after an epoch, then the history up to its record."""
@@ -100,7 +109,7 @@ class Directory:
         self, model: Sequential, params: Tree, about: About, history: Sequence[Mapping[str, Any]], epoch: int
     ) -> None:
         """Write the weights of the epoch that was chosen in the end, and the history, if that is not done."""
-        if self._epoch() != epoch:
+        if not self._holds(model, params, _extra(about, epoch)):
             self._save(model, params, about, epoch)
         self.kept = epoch
         lines = list(map(json_line, history))
@@ -109,7 +118,7 @@ class Directory:
 
     def _save(self, model: Sequential, params: Tree, about: About, epoch: int) -> None:
         """Write the model; nothing in it tells how often the training was interrupted, where or when."""
-        checkpoint.save(self.path / MODEL, model, params, {"about": about.to_json(), "epoch": epoch})
+        checkpoint.save(self.path / MODEL, model, params, _extra(about, epoch))
         self.kept = epoch
 
     def _epoch(self) -> int | None:
@@ -117,6 +126,18 @@ class Directory:
         with suppress(OSError, CheckpointError):
             return checkpoint.read_extra(self.path / MODEL).get("epoch")
         return None
+
+    def _holds(self, model: Sequential, params: Tree, extra: Mapping[str, Any]) -> bool:
+        """Whether the model is this one, bit by bit."""
+        own = {name: to_numpy(leaf) for name, leaf in tree.named_leaves(params)}
+        expected = {name: (tensor.shape, tensor.dtype) for name, tensor in own.items()}
+        with suppress(OSError, CheckpointError):
+            description, found = checkpoint.read_file(self.path / MODEL, "model", lambda _: expected)
+            words = {"model": model.config(), "extra": extra}
+            there = {name: description[name] for name in words}
+            same = json.dumps(words, sort_keys=True) == json.dumps(there, sort_keys=True)
+            return same and all(found[name].tobytes() == tensor.tobytes() for name, tensor in own.items())
+        return False
 
     def _make(self, stack: ExitStack) -> None:
         """Make the directory; let it go again if it stays empty."""
@@ -126,6 +147,7 @@ class Directory:
         if not self.path.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             stack.callback(self._remove_if_empty)
+            stack.enter_context(interrupt.undoing(self._remove_if_empty))
 
     def _remove_if_empty(self) -> None:
         with suppress(OSError):
@@ -155,6 +177,7 @@ class Directory:
                 )
                 raise UsageError(msg.rstrip())
 
-    def _not_whole(self, why: str) -> UsageError:
-        """Say that there is nothing to go on with."""
-        return UsageError(f"argument --resume: {self.path} holds no whole checkpoint: {why}.")
+
+def _extra(about: About, epoch: int) -> dict[str, Any]:
+    """Return what stands beside the weights."""
+    return {"about": about.to_json(), "epoch": epoch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rnn_xp import BackendError, CheckpointError
@@ -30,12 +30,22 @@ KNOWN = (
 )
 """What the package raises on purpose."""
 
-OPTIONS = {
+SAME = (
+    "epochs|batch_size|accumulate|shuffle|bucket|seed|patience|clip_norm|clip_value|nonfinite|loss|optimizer|"
+    "schedule|truncate|backend|dtype"
+)
+"""Arguments of `fit` that a training must be asked for again, and options."""
+
+OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r'backend="(\w+)"': r"--backend \1",
     r"`clip_norm`": "--clip-norm",
     r"\bbatch_size=(\d+)": r"--batch-size \1",
     r"\bsmaller batch_size\b": "smaller --batch-size",
     r"\brecompute=True\b": "--recompute",
+    rf"`({SAME})`(?=[^.]* must be as (?:it was|they were))": lambda found: f"--{found[1].replace('_', '-')}",
+    r"Give the same (one|ones), or another `checkpoint`\.": (
+        r"Give the same \1 (--data), or train anew with another --out."
+    ),
     r"(?<=holds everything): resume=True goes on from there": "",
     r'task="regression"': "--targets numbers",
     r"\bjapanese_vowels\b": "japanese-vowels",
@@ -76,11 +86,11 @@ def in_options(words: str) -> str:
 
 @contextmanager
 def naming(source: str | None) -> Iterator[None]:
-    """Put the name of the file before what is wrong with its content."""
+    """Put the name of the file before what is wrong with its content, which is no checkpoint."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        if source is None or isinstance(error, OSError) or str(error).startswith(source):
+        if source is None or isinstance(error, OSError | CheckpointError) or str(error).startswith(source):
             raise
         msg = f"{source}: {error}"
         raise ValueError(msg) from error

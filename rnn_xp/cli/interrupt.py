@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+_to_undo: list[Callable[[], None]] = []
+
 
 def leave(*_: Any) -> NoReturn:
-    """Say so in a line, and end."""
+    """Say so in a line, undo what is to be undone, and end."""
+    for undo in _to_undo:
+        undo()
     with suppress(OSError):
         os.write(2, b"rnn-xp: error: interrupted.\n")
     os._exit(130)
@@ -32,6 +36,16 @@ def gently() -> Iterator[None]:
     """Let Ctrl-C raise KeyboardInterrupt, as there is something to finish."""
     with _handler(signal.default_int_handler, instead_of=leave):
         yield
+
+
+@contextmanager
+def undoing(undo: Callable[[], None]) -> Iterator[None]:
+    """Call a function, which raises nothing, when Ctrl-C ends the program at once."""
+    _to_undo.append(undo)
+    try:
+        yield
+    finally:
+        _to_undo.remove(undo)
 
 
 @contextmanager

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import data
-from rnn_xp.cli import corpus
 from rnn_xp.cli.errors import UsageError, naming
+from rnn_xp.cli.output import printable
 from rnn_xp.cli.runs import About
 from rnn_xp.cli.settings import Settings
 from rnn_xp.data import Dataset, Lanes, Scaling
@@ -99,7 +98,7 @@ def text_test(vocabulary: data.Vocabulary, path: str | None) -> Dataset:
     """Return the text of a file, or the tenth of Python's own that training holds back, as one sequence."""
     if path is None:
         return _one_sequence(data.split(_encode(vocabulary, data.python_text(), "Python's own text"))[1])
-    return _one_sequence(_encode(vocabulary, corpus.read_text(path), path))
+    return _one_sequence(_encode(vocabulary, "".join(data.corpus.pieces(path)), path))
 
 
 def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.Tokens:
@@ -119,7 +118,7 @@ def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) 
     task: Any = "regression" if about.classes is None else "classification"
     dataset = data.load(path, task=task, **options)
     if sorted(dataset.features) != sorted(about.features):
-        must, came = (", ".join(names) or "tokens" for names in (about.features, dataset.features))
+        must, came = (printable(", ".join(names)) or "tokens" for names in (about.features, dataset.features))
         msg = f"{path}: the features must be those of the training, {must}; got {came}. Does --layout fit?"
         raise ValueError(msg)
     dataset = data.with_features(dataset, about.features)
@@ -146,8 +145,13 @@ def _load_text(settings: Settings, about: About) -> Job:
     train: Dataset | Lanes
     validation = None
     with naming(path):
-        parts = partial(corpus.blocks, path) if path else lambda: [data.python_text()]
-        vocabulary, tokens = corpus.tokens(parts)
+        if path is None:
+            text = data.python_text()
+            vocabulary = data.vocabulary(text)
+            tokens: NDArray[Any] = vocabulary.encode(text)
+        else:
+            vocabulary = data.vocabulary_of_file(path)
+            tokens = data.encode_file(path, None, vocabulary)
     try:
         known, held_out = data.split(tokens)
         bits = None

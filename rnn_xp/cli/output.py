@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import unicodedata
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, TextIO
@@ -45,6 +46,17 @@ class Output:
     def plain_stdout(self) -> AbstractContextManager[Any]:
         """Let what others write to standard output go where `line` goes."""
         return redirect_stdout(self._plain)
+
+
+def printable(text: str) -> str:
+    r"""Replace what a terminal would take for a command: names in files may be anybody's.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2Jb\n")
+    'a?[2Jb?'
+    """
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else "?" for c in text)
 
 
 def json_line(record: Mapping[str, Any]) -> str:

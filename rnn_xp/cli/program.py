@@ -12,6 +12,7 @@ from typing import TextIO
 
 from rnn_xp.cli.arguments import build_parser
 from rnn_xp.cli.errors import DONE, FAILED, KNOWN, PIPE_CLOSED, told
+from rnn_xp.cli.output import printable
 
 COMMANDS = {
     "train": "train",
@@ -43,7 +44,7 @@ def run(argv: Sequence[str] | None) -> int:
             code, words = FAILED, f"standard output: {error.strerror}."
             _drop(sys.stdout)
         try:
-            sys.stderr.write(f"rnn-xp: error: {words}\n")
+            sys.stderr.write(f"rnn-xp: error: {printable(words)}\n")
             sys.stderr.flush()
         except OSError:
             _drop(sys.stderr)

@@ -8,6 +8,7 @@ from typing import Any
 import rnn_xp as rx
 from rnn_xp import metrics
 from rnn_xp.cli import language
+from rnn_xp.cli.output import printable
 from rnn_xp.cli.runs import About
 from rnn_xp.data import Dataset, valid_steps
 from rnn_xp.table import table
@@ -41,11 +42,12 @@ def in_words(scores: Mapping[str, Any]) -> str:
 def per_class(scores: Mapping[str, Any], about: About) -> str:
     """Write a table with a row for each class."""
     confusion = scores["confusion"]
-    columns = (about.outputs, map(sum, confusion), scores["precision"], scores["recall"])
+    columns = (map(printable, about.outputs), map(sum, confusion), scores["precision"], scores["recall"])
     return table(["class", "number", "precision", "recall"], zip(*columns, strict=True))
 
 
 def confused(scores: Mapping[str, Any], about: About) -> str:
     """Write the confusion matrix."""
-    rows = ([name, *counts] for name, counts in zip(about.outputs, scores["confusion"], strict=True))
-    return table(["class, taken for", *about.outputs], rows)
+    names = [printable(name) for name in about.outputs]
+    rows = ([name, *counts] for name, counts in zip(names, scores["confusion"], strict=True))
+    return table(["class, taken for", *names], rows)

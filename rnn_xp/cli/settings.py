@@ -15,13 +15,13 @@ OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "a
 LR = {"sgd": 1e-2, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
 """Of an optimiser that is not the task's own."""
 
-OF_THE_CALL = ("out", "json", "quiet")
+OF_THE_CALL = ("out", "json", "quiet", "save_every")
 """Options that are no matter of what is trained, nor of how."""
 
 THE_SAME = (
     *("task", "data", "device", "test", "targets", "id", "time", "target", "lanes"),
     *("residual", "layer_norm", "learn_state", "recurrent_dropout", "variational", "zoneout"),
-    *("accumulate", "bucket", "nonfinite", "truncate", "recompute", "save_every"),
+    *("accumulate", "bucket", "nonfinite", "truncate", "recompute"),
 )
 """Options whose defaults are the same whatever the task: off, or in the help beside them."""
 
@@ -206,7 +206,17 @@ def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
         if given.get(option):
             msg = f"argument --{option.replace('_', '-')}: not here: {why}."
             raise UsageError(msg)
+    refuse_no_files(given)
     refuse_columns(given, [name for name in (settings.data, settings.test) if name])
+
+
+def refuse_no_files(given: Mapping[str, Any]) -> None:
+    """Say what is no file: a pipe or a device may have no end, or wait for ever."""
+    for option in ("data", "test"):
+        path = given.get(option)
+        if path and os.path.exists(path) and not os.path.isfile(path):
+            msg = f"argument --{option}: {path} must be a file; it is a directory, a pipe or a device."
+            raise UsageError(msg)
 
 
 def refuse_columns(given: Mapping[str, Any], files: Iterable[str]) -> None:

@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import rnn_xp as rx
-from rnn_xp.cli import scores
-from rnn_xp.cli.arguments import build_parser
+from rnn_xp import CheckpointError
+from rnn_xp.cli import recall, scores
 from rnn_xp.cli.directory import Directory
 from rnn_xp.cli.errors import UsageError, in_options, naming
 from rnn_xp.cli.fitting import fit
@@ -23,6 +23,9 @@ from rnn_xp.cli.settings import Settings, settle
 
 BESIDE_RESUME = ("json", "quiet", "save_every")
 """The options that change nothing of what is trained."""
+
+MOVED = ("data", "test")
+"""The files that may lie elsewhere when a training goes on; those it learns from must hold the same."""
 
 
 def train(given: Mapping[str, Any]) -> int:
@@ -38,23 +41,38 @@ def resume(given: Mapping[str, Any]) -> int:
     """Go on with the training in a directory, as if it had never been interrupted."""
     beside = {name: value for name, value in given.items() if name != "resume"}
     for name in beside:
-        if name not in BESIDE_RESUME:
+        if name not in BESIDE_RESUME + MOVED:
             msg = (
                 f"argument --{name.replace('_', '-')}: not here: --resume goes on with what the run was told."
             )
             raise UsageError(msg)
     with Directory(given["resume"], resumed=True) as directory:
-        told = vars(build_parser().parse_args(["train", *directory.options()]))
-        told |= {"out": given["resume"], **beside}
-        del told["command"]
-        return run(settle(told), directory, told)
+        try:
+            told = recall.told(directory.checkpoint)
+            for name in MOVED:
+                if name in beside and name not in told:
+                    msg = f"argument --{name}: not here: the run in {directory.path} was told of none."
+                    raise UsageError(msg)
+            told |= {"out": given["resume"], **beside}
+            return run(settle(told), directory, told)
+        except CheckpointError as error:
+            raise directory.not_whole(error) from error
 
 
 def run(settings: Settings, directory: Directory | None, given: Mapping[str, Any]) -> int:
     """Train, score, and show the model at work."""
     output = Output(json=settings.json, quiet=settings.quiet)
     backend = open_backend(settings)
-    job = load_job(settings)
+    try:
+        job = load_job(settings)
+    except FileNotFoundError as error:
+        if directory is None or not directory.resumed:
+            raise
+        if not directory.is_complete():
+            error.add_note("--data and --test say where files are now.")
+            raise
+        output.line(f"{directory.path}: this training is finished; {error.filename} is not there to score it")
+        return 0
     with naming(settings.data):
         model = build_model(settings, job, given)
     params = model.init(backend, settings.seed, settings.init)

@@ -13,7 +13,7 @@ from rnn_xp.model import LOSSES
 from rnn_xp.table import table
 
 USAGE = """%(prog)s [OPTION ...]
-       %(prog)s --resume DIR [--save-every SECONDS] [--json] [--quiet]"""
+       %(prog)s --resume DIR [--data FILE] [--test FILE] [--save-every SECONDS] [--json] [--quiet]"""
 
 
 def add_train(parser: Any) -> None:
@@ -164,7 +164,7 @@ def _place(group: Any) -> None:
         "--resume",
         metavar="DIR",
         type=values.path,
-        help="go on with what was interrupted, as if it never was",
+        help="go on with what was interrupted, as if it never was; --data and --test say where files are now",
     )
     group.add_argument(
         "--save-every",

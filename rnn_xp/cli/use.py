@@ -17,7 +17,7 @@ from rnn_xp.cli import interrupt, jobs, scores
 from rnn_xp.cli.errors import UsageError, naming
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.runs import About, open_run
-from rnn_xp.cli.settings import refuse_columns
+from rnn_xp.cli.settings import refuse_columns, refuse_no_files
 from rnn_xp.data import Dataset
 from rnn_xp.data.longform import read_table
 
@@ -25,6 +25,7 @@ from rnn_xp.data.longform import read_table
 def evaluate(given: Mapping[str, Any]) -> int:
     """Score a model."""
     output = Output(json=given.get("json", False))
+    refuse_no_files(given)
     model, params, about = open_run(given)
     with naming(given.get("data")):
         metrics = scores.score(model, params, about, _test_data(given, about, model.per_step))
@@ -41,6 +42,7 @@ def predict(given: Mapping[str, Any]) -> int:
     if target and os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
         msg = f"argument --out: {target} is --data itself. Name another file."
         raise UsageError(msg)
+    refuse_no_files(given)
     model, params, about = open_run(given)
     if about.vocabulary is not None:
         msg = f"argument DIR: {given['run']} holds a language model; `rnn-xp generate` lets it write."

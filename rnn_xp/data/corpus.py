@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_xp.atomic import atomic_write
 from rnn_xp.data import arguments
 from rnn_xp.data.text import Vocabulary
 
@@ -51,18 +51,19 @@ def vocabulary_of_file(path: str | os.PathLike[str]) -> Vocabulary:
 
 def encode_file(
     path: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
     vocabulary: Vocabulary,
     unknown: str | None = None,
 ) -> NDArray[Any]:
-    """Write the tokens of a text file in UTF-8 to a ``.npy`` file, whole or not at all.
+    """Write the tokens of a text file in UTF-8 to a ``.npy`` file, whole or not at all, or to a nameless one.
 
     Parameters
     ----------
     path : str or path
         A byte order mark is left out; ends of lines become single newlines, as Python reads text.
-    out : str or path
-        A file that is there is replaced, once the new one is complete.
+    out : str, path or None
+        A file that is there is replaced, once the new one is complete; until then both take their room. None:
+        a file where TMPDIR says, which goes with the last array that looks into it.
     vocabulary : Vocabulary
         `vocabulary_of_file` gives the file's own.
     unknown : str, optional
@@ -92,36 +93,42 @@ def encode_file(
     ...     encode_file(path, path.with_suffix(".npy"), vocabulary_of_file(path)).tolist()
     [0, 1, 1, 0]
     """
-    source, target = arguments.path("path", path), Path(arguments.path("out", out))
+    source, target = arguments.path("path", path), None if out is None else arguments.path("out", out)
     if not isinstance(vocabulary, Vocabulary):
         msg = f"`vocabulary` must be a Vocabulary; got {type(vocabulary).__name__}."
         raise TypeError(msg)
     if unknown is not None:
         arguments.text("unknown", unknown)
-    length = sum(map(len, pieces(path)))
-    if length == 0:
-        msg = f"{source}: a text must hold at least one character; got none."
-        raise ValueError(msg)
+    folder = tempfile.gettempdir() if target is None else os.path.dirname(target) or "."
+    tokens = _nameless(source, folder, vocabulary, unknown)
+    if target is None:
+        return tokens
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(tokens))
+    atomic_write(target, header.getvalue(), tokens.data)
+    written: NDArray[Any] = np.load(target, mmap_mode="r", allow_pickle=False)
+    return written
+
+
+def _nameless(source: str, folder: str, vocabulary: Vocabulary, unknown: str | None) -> NDArray[Any]:
+    """Return the tokens of a file in another one, without a name, in as few bytes as they need."""
     size = len(vocabulary.characters)
     dtype = np.dtype("<u1" if size <= 256 else "<u2" if size <= 65_536 else "<i4")
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (length,)}
-    part = target.parent / f".{os.urandom(8).hex()}.tmp"
+    length = 0
     try:
-        with open(part, "xb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            start = 0
-            for piece in pieces(path):
-                file.write(_tokens(vocabulary, piece, unknown, source, start).astype(dtype).data)
-                start += len(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for piece in pieces(source):
+                file.write(_tokens(vocabulary, piece, unknown, source, length).astype(dtype).data)
+                length += len(piece)
+            if length:
+                file.flush()
+                return np.memmap(file, dtype, mode="r")
+    except OSError as error:
+        if error.filename is None:  # the system names no file where it cannot write
+            error.filename = folder
         raise
-    tokens: NDArray[Any] = np.load(target, mmap_mode="r", allow_pickle=False)
-    return tokens
+    msg = f"{source}: a text must hold at least one character; got none."
+    raise ValueError(msg)
 
 
 def _tokens(
