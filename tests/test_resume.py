@@ -235,14 +235,13 @@ def test_another_training_is_not_gone_on_with(
     model, _, _, options = RUNS["plain"]
     given = {"batch_size": 3, "epochs": 3, "seed": 4, "backend": "numpy", "verbose": False, "X": X, "y": Y}
     given |= {**options, **changes, "checkpoint": path, "resume": True}
-    with pytest.raises(
-        ValueError, match=r"must be as they were when the checkpoint .* was written"
-    ) as caught:
+    were = "they were when .*; got others" if "," in names else "it was when .*; got another"
+    with pytest.raises(ValueError, match=f"must be as {were}") as caught:
         rx.fit(model, **given)
     assert str(caught.value).startswith(names)
     assert not isinstance(caught.value, rx.CheckpointError)
     other = rx.Sequential(rx.GRU(2, 3), rx.Dropout(0.2), rx.LastStep(), rx.Linear(3, 3))
-    with pytest.raises(ValueError, match=r"^`model` must be as they were"):
+    with pytest.raises(ValueError, match=r"^`model` must be as it was"):
         rx.fit(other, **(given | options | UNCHANGED))
     assert path.read_bytes() == before
 
@@ -291,14 +290,33 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, stop_after: Any) -> Non
 DAMAGES: list[tuple[str, Any]] = [
     ("epoch", 9),
     ("batch", 99),
+    ("taken", 1),
+    ("taken", 10**30),
+    ("window", 1),
     ("steps", -1),
+    ("steps", 2**63),
+    ("steps", 2),  # of which three are this epoch's
+    ("skipped", 1),
+    ("rollbacks", 1),
+    ("in_a_row", 1),
+    ("since", 4),
     ("finished", 1),
+    ("finished", True),  # in the first epoch
     ("seconds", "0"),
+    ("seconds", -1.0),
     ("bad", 3),
     ("history", ["a", "a"]),
+    ("history", None),
     ("best_epoch", 3),
-    ("sums", [1.0, 2, "0"]),
+    ("best", True),
+    ("carried", True),
+    ("snapshot", {"sums": [0.0, 0], "optimizer": {}}),
+    ("sums", [1.0, 2, 0]),
+    ("sums", [1.0, 1]),
+    ("sums", [0.0, 2]),
+    ("sums", None),
     ("optimizer", {"steps": 1}),
+    ("unknown", 1),
 ]
 
 
@@ -307,18 +325,172 @@ def test_a_description_that_no_training_has_is_refused(
     name: str, value: Any, tmp_path: Path, stop_after: Any
 ) -> None:
     path = halted(tmp_path, stop_after)
-    description, tensors = contents(path)
-    ours = {
-        key: description[key]
-        for key in description
-        if key not in ("format", "format_version", "kind", "versions")
-    }
+    ours, tensors = parts(path)
     write_file(path, "training", {**ours, name: value}, tensors)
-    with pytest.raises(rx.CheckpointError, match=name):
+    with pytest.raises(rx.CheckpointError, match=f"'{name}' is none of this training"):
+        train("plain", path, resume=True)
+    left_out = next(key for key in ours if key not in ("arguments", "extra"))
+    write_file(path, "training", {key: ours[key] for key in ours if key != left_out}, tensors)
+    with pytest.raises(rx.CheckpointError, match=f"'{left_out}' is none of this training"):
         train("plain", path, resume=True)
     write_file(path, "training", ours, {**tensors, "weights": tensors["weights"].astype(np.float64)})
     with pytest.raises(rx.CheckpointError, match="weights"):
         train("plain", path, resume=True)
+
+
+def parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what `write_file` was given."""
+    description, tensors = contents(path)
+    ours = ("format", "format_version", "kind", "versions")
+    return {key: description[key] for key in description if key not in ours}, tensors
+
+
+def cell(name: str, value: float) -> Callable[[dict[str, Any], dict[str, np.ndarray]], None]:
+    """Return what writes a value into the first record."""
+
+    def write(said: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        tensors["history"][0, said["history"].index(name)] = value
+
+    return write
+
+
+def change(**values: Any) -> Callable[[dict[str, Any], dict[str, np.ndarray]], None]:
+    """Return what changes a description."""
+    return lambda said, _: said.update(values)
+
+
+def drop(name: str) -> Callable[[dict[str, Any], dict[str, np.ndarray]], None]:
+    """Return what leaves a column of the history out."""
+
+    def write(said: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        place = said["history"].index(name)
+        said["history"].remove(name)
+        tensors["history"] = np.delete(tensors["history"], place, axis=1)
+
+    return write
+
+
+def fill(name: str, value: float) -> Callable[[dict[str, Any], dict[str, np.ndarray]], None]:
+    """Return what fills a tensor."""
+
+    def write(_: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        tensors[name][...] = value
+
+    return write
+
+
+def rename(name: str, other: str) -> Callable[[dict[str, Any], dict[str, np.ndarray]], None]:
+    """Return what renames a column of the history."""
+    return lambda said, _: said["history"].__setitem__(said["history"].index(name), other)
+
+
+def without_best(said: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """Leave the best weights out."""
+    said["best"] = False
+    del tensors["best"]
+
+
+def worsen_the_best(said: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """Give the best epoch the largest loss."""
+    tensors["history"][said["best_epoch"] - 1, said["history"].index("val_loss")] = 1e9
+
+
+IMPOSSIBLE: list[tuple[str, str, Any]] = [
+    ("validation, patience", "finished", change(finished=False)),
+    ("validation, patience", "epoch", change(epoch=5)),
+    ("validation, patience", "best", without_best),
+    ("validation, patience", "best", fill("best", np.nan)),
+    ("validation, patience", "best_epoch", change(best_epoch=0)),
+    ("validation, patience", "weights", fill("weights", np.inf)),
+    ("validation, patience", "optimizer", fill("optimizer.square", np.nan)),
+    ("validation, patience", "sums", fill("sums", np.nan)),
+    ("validation, patience", "batch", change(batch=1)),
+    *[
+        ("validation, patience", "history", cell(name, value))
+        for name, value in (
+            ("epoch", 2.0),
+            ("epoch", np.nan),
+            ("loss", np.inf),
+            ("lr", np.nan),
+            ("seconds", -1.0),
+        )
+    ],
+    *[("validation, patience", "history", drop(name)) for name in ("epoch", "loss", "seconds", "val_loss")],
+    ("validation, patience", "history", rename("val_accuracy", "accuracy")),
+    ("validation, patience", "best_epoch", worsen_the_best),
+    ("skipped", "history", cell("skipped", 0.5)),
+    ("skipped", "history", cell("skipped", 2.0**32)),
+    ("adam, cosine, shuffled, float64", "optimizer", change(optimizer={"steps": -1})),
+    ("adam, cosine, shuffled, float64", "optimizer", change(optimizer={"steps": 2**32})),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "damage"), IMPOSSIBLE)
+def test_an_end_that_no_training_has_is_refused(name: str, what: str, damage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "done"
+    train(name, path, save_every=1e9)
+    said, tensors = parts(path)
+    tensors = {key: tensor.copy() for key, tensor in tensors.items()}
+    damage(said, tensors)
+    write_file(path, "training", said, tensors)
+    with pytest.raises(rx.CheckpointError, match=rf"`{path}` cannot be loaded: its '{what}[^ ]*' is none of"):
+        train(name, path, resume=True)
+
+
+WINDOWS: list[tuple[str, dict[str, Any]]] = [
+    ("window", {"window": 99}),
+    ("carried", {"carried": False}),
+    ("taken", {"taken": 0}),
+]
+
+
+@pytest.mark.parametrize(("what", "values"), WINDOWS)
+def test_a_window_that_no_training_is_at_is_refused(
+    what: str, values: dict[str, Any], tmp_path: Path, stop_after: Any
+) -> None:
+    path = tmp_path / "halted"
+    stop_after(2)
+    with pytest.raises(Stopped):
+        train("lanes", path)
+    stop_after(None)
+    said, tensors = parts(path)
+    assert (said["window"], said["carried"]) == (1, True)
+    write_file(path, "training", {**said, **values}, tensors)
+    with pytest.raises(rx.CheckpointError, match=f"'{what}' is none of this training"):
+        train("lanes", path, resume=True)
+    spoilt = {
+        key: np.full_like(value, np.nan) if "carried" in key else value for key, value in tensors.items()
+    }
+    write_file(path, "training", said, spoilt)
+    with pytest.raises(rx.CheckpointError, match=r"'carried\.0.*' is none of this training"):
+        train("lanes", path, resume=True)
+
+
+def test_what_a_callback_writes_into_is_its_own(tmp_path: Path, stop_after: Any) -> None:
+    def write(epoch: rx.Epoch) -> None:
+        epoch.record["loss"] = "mine"
+        epoch.record.pop("lr")
+        epoch.history[0].clear()
+        epoch.history.clear()
+
+    stop_after(None)  # the disk has the time that the test has not
+    expected = train("plain", tmp_path / "a")
+    path = tmp_path / "b"
+    result = train("plain", path, callbacks=[write, lambda epoch: epoch.record["lr"] < 0])
+    assert [record["loss"] for record in result.history] == [record["loss"] for record in expected.history]
+    assert train("plain", path, resume=True).history == result.history
+
+
+def test_a_callback_may_go_to_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: Any
+) -> None:
+    stop_after(None)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train("plain", Path("own"), callbacks=lambda _: os.chdir(tmp_path / "elsewhere"))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["elsewhere", "own"]
+    os.chdir(tmp_path)
+    assert len(train("plain", Path("own"), resume=True).history) == 3
 
 
 # --- the file
@@ -385,6 +557,17 @@ def test_what_else_the_checkpoint_holds(tmp_path: Path, stop_after: Any) -> None
         ({"resume": True}, ValueError, "`checkpoint` must be the path of a file where `resume` is given"),
         ({"extra": {}}, ValueError, "`checkpoint` must be the path of a file where `extra` is given"),
         ({"checkpoint": 3}, TypeError, "`checkpoint` must be the path of a file; got 3"),
+        ({"checkpoint": b"a"}, TypeError, "`checkpoint` must be the path of a file; got b'a'"),
+        (
+            {"checkpoint": ""},
+            ValueError,
+            "`checkpoint` must be the path of a file; got '', which no file can",
+        ),
+        (
+            {"checkpoint": "a\0b"},
+            ValueError,
+            r"`checkpoint` must be the path of a file; got 'a\\x00b', which",
+        ),
         ({"save_every": -1}, ValueError, "`save_every` must be a finite number >= 0; got -1"),
         ({"resume": 1}, TypeError, "`resume` must be True or False; got 1"),
     ],

@@ -80,10 +80,11 @@ class Batches:
         part = slice(number * self.size, min((number + 1) * self.size, self.count))
         return np.arange(part.start, part.stop) if order is None else order[part]
 
-    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
-        """Return which of the user's sequences those are."""
-        chosen = self.chosen(order, number)
-        return chosen if self.data.rows is None else self.data.rows[chosen]
+    def origin(
+        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
+    ) -> tuple[int, int | None]:
+        """Return which of the user's sequences, and of its steps, one of the step `number` is."""
+        return self.data.origin(int(self.chosen(order, number)[sample]), step)
 
     def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
         """Return the number of each step that counts, and 0: its only window."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
+from rnn_xp.train.options import factor
 from rnn_xp.train.prepare import Prepared
 
 STEPS = (0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -48,4 +49,4 @@ def of_optimizer(optimizer: Optimizer) -> dict[str, Any]:
 
 def of_schedule(schedule: Schedule | None) -> list[float] | None:
     """Return some of its values."""
-    return None if schedule is None else [float(schedule(step)) for step in STEPS]
+    return None if schedule is None else [factor(schedule, step) for step in STEPS]

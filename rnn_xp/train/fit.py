@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from rnn_xp import tree
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import Backend, get_backend
@@ -13,6 +15,7 @@ from rnn_xp.model import Sequential
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
 from rnn_xp.train import keeper, options
+from rnn_xp.train.memory import explain_weights
 from rnn_xp.train.order import Order
 from rnn_xp.train.policy import POLICIES
 from rnn_xp.train.progress import Progress
@@ -168,24 +171,11 @@ def fit(
     given = options.settle(locals())
     backend = get_backend(backend, dtype=dtype)
     data = sets(given, backend)
-    if params is None:
-        params = model.init(backend, given.seed, init)
-    else:
-        options.check_params(model, params)
-        params = tree.map(backend.asarray, params)
-    stepper = Stepper(
-        model,
-        params,
-        given.loss,
-        given.optimizer,
-        backend,
-        seed=given.seed,
-        schedule=schedule,
-        clip_norm=given.clip_norm,
-        clip_value=given.clip_value,
-        recompute=given.recompute,
-        waits=nonfinite == "skip",
-    )
+    try:
+        stepper = _stepper(given, backend, params, init)
+    except MemoryError as error:
+        itemsize = np.dtype(backend.precision).itemsize
+        raise explain_weights(error, model, itemsize, lambda: backend.free_memory) from None
     plan = Plan(
         data.source,
         Order(data.source.count, given.batch_size * given.accumulate, given.seed, shuffle, data.lengths),
@@ -200,3 +190,26 @@ def fit(
     if given.checkpoint is None:
         return training.run()
     return keeper.run(training, given, data.fingerprint())
+
+
+def _stepper(given: options.Given, backend: Backend, params: Tree | None, init: str | Initializer) -> Stepper:
+    """Return the weights, drawn or given, and what moves them."""
+    if params is None:
+        params = given.model.init(backend, given.seed, init)
+    else:
+        options.check_params(given.model, params)
+        options.check_finite(params)
+        params = tree.map(backend.asarray, params)
+    return Stepper(
+        given.model,
+        params,
+        given.loss,
+        given.optimizer,
+        backend,
+        seed=given.seed,
+        schedule=given.schedule,
+        clip_norm=given.clip_norm,
+        clip_value=given.clip_value,
+        recompute=given.recompute,
+        waits=given.nonfinite == "skip",
+    )

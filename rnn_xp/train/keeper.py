@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rnn_xp.atomic import PathLike
@@ -42,6 +43,7 @@ class Checkpoint:
         noted: Noted,
     ) -> None:
         self.path, self.every, self.arguments, self.extra, self.noted = path, every, arguments, extra, noted
+        self._file = Path(path).absolute()  # a callback may go to another directory
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -50,7 +52,10 @@ class Checkpoint:
 
     def save(self, training: Training) -> None:
         """Write everything; raise where a signal came."""
-        resume.write(self.path, training, self.arguments, self.extra)
+        try:
+            resume.write(self._file, training, self.arguments, self.extra)
+        except OSError as error:  # in the words that the caller has for it
+            raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
         self._last = time.monotonic()
         if self.noted.number is not None:
             raise self.error(training)

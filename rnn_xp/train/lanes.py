@@ -106,9 +106,11 @@ class LaneWindows:
         part = slice(number * self.size, min((number + 1) * self.size, self.count))
         return np.arange(part.start, part.stop) if order is None else order[part]
 
-    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
-        """Return the lanes of a group."""
-        return self.chosen(order, number)
+    def origin(
+        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
+    ) -> tuple[int, int | None]:
+        """Return the lane and the step that one of a group is."""
+        return int(self.chosen(order, number)[sample]), step
 
     def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:  # noqa: ARG002
         """Return the numbers of the group and the window of each step."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnn_xp import checks
+import numpy as np
+
+from rnn_xp import checks, tree
 from rnn_xp.atomic import PathLike
+from rnn_xp.backend import to_numpy
 from rnn_xp.container import to_json
 from rnn_xp.model import LOSSES, Loss, Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.result import Epoch, Result
+from rnn_xp.typing import Tree
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,12 @@ def _checkpoint(path: Any, resume: bool, extra: Any) -> tuple[PathLike | None, M
                 msg = f"`checkpoint` must be the path of a file where `{name}` is given; got None."
                 raise ValueError(msg)
         return None, {}
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         msg = f"`checkpoint` must be the path of a file; got {path!r}."
         raise TypeError(msg)
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        msg = f"`checkpoint` must be the path of a file; got {os.fspath(path)!r}, which no file can have."
+        raise ValueError(msg)
     if extra is not None and not isinstance(extra, Mapping):
         msg = f"`extra` must be a mapping that JSON can hold; got {type(extra).__name__}."
         raise TypeError(msg)
@@ -146,6 +154,17 @@ def check_params(model: Any, params: Any) -> None:
     model.check_params(params)
 
 
+def check_finite(params: Tree) -> None:
+    """Refuse weights that are not numbers."""
+    for name, leaf in tree.named_leaves(params):
+        array = to_numpy(leaf)
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            place = tuple(bad[0].tolist())
+            msg = f"`params` must be finite; got {array[place]} in {name}, at index {place}."
+            raise ValueError(msg)
+
+
 def check_optimizer(optimizer: Any) -> None:
     """Refuse what is no optimiser: its name, or its class."""
     parts = ("lr", "init", "update")
@@ -161,6 +180,21 @@ def check_schedule(schedule: Any) -> None:
         must = "`schedule` must be a function of the step such as rnn_xp.schedules.cosine(1000)"
         msg = f"{must}; got {schedule!r}."
         raise TypeError(msg)
+
+
+def factor(schedule: Schedule, step: int) -> float:
+    """Return what a schedule says of a step."""
+    value: Any = schedule(step)
+    must = f"`schedule` must return a finite number for every step; got {value!r} for step {step}."
+    if isinstance(value, str | bytes):
+        raise TypeError(must)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(must) from None
+    if not math.isfinite(number):
+        raise ValueError(must)
+    return number
 
 
 def all_callbacks(callbacks: Any) -> tuple[Callable[[Epoch], Any], ...]:

@@ -13,7 +13,7 @@ POOL = 64
 """Batches among which sequences are sorted by length: enough for little padding, few enough to stay mixed."""
 
 NOISE = 0.1
-"""The share of its length that is drawn for a sequence, up or down, before it is sorted: batches must differ."""
+"""The share of its length that is drawn for a sequence, up or down, before it is sorted: batches differ."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-import numpy as np
-
-from rnn_xp import tree
-from rnn_xp.backend import to_numpy
-from rnn_xp.model import loss_and_gradients
 from rnn_xp.train.batches import Batch
 from rnn_xp.train.nonfinite import describe
 from rnn_xp.train.training import Policy, Training
 from rnn_xp.train.windows import Group
-from rnn_xp.typing import Array, Tree
 
 LOOK = 1000
 """Steps after which `stop` looks, at the latest: a long epoch is not trained to its end for nothing."""
@@ -46,6 +40,10 @@ class Stop:
             msg = f"{_place(training, bad)}. {_WAY_OUT}"
             raise FloatingPointError(msg)
 
+    def note(self, training: Training) -> None:
+        """Look."""
+        self.look(training)
+
     def close(self, training: Training) -> None:
         """Look."""
         self.look(training)
@@ -60,6 +58,9 @@ class Skip:
 
     def begin(self, training: Training) -> None:
         """Note nothing."""
+
+    def note(self, training: Training) -> None:
+        """Find nothing: the stepper has seen to it."""
 
     def look(self, training: Training) -> None:
         """Find nothing: the stepper has seen to it."""
@@ -80,11 +81,19 @@ class Rollback:
     every: float = STRETCH
     patient = True
     counts: tuple[str, ...] = ("rollbacks",)
+    _noted = ""  # the place of this stretch's bad step, if already known
+    _undone = ""  # that of the last stretch that was undone
 
     def begin(self, training: Training) -> None:
         """Take the epoch's first snapshot."""
         if training.snapshot is None:
             training.take_snapshot()
+
+    def note(self, training: Training) -> None:
+        """Name a bad step by the states that its windows began at; nothing else changes."""
+        bad = training.stepper.first_bad()
+        if bad is not None and not self._noted:
+            self._noted = _place(training, bad)
 
     def look(self, training: Training) -> None:
         """Go back, or take a new snapshot."""
@@ -96,19 +105,20 @@ class Rollback:
             return
         training.in_a_row += 1
         training.rollbacks += 1
+        self._undone = self._noted or _place(training, bad)  # now: its weights and states are about to go
+        self._noted = ""
         if training.in_a_row == ROLLBACKS:
-            msg = f"{ROLLBACKS} rollbacks in a row: {_place(training, bad)}. {_WAY_OUT}"
+            msg = f"{ROLLBACKS} rollbacks in a row: {self._undone}. {_WAY_OUT}"
             raise FloatingPointError(msg)
         training.go_back()
 
     def close(self, training: Training) -> None:
         """Look at the last stretch; raise where nothing of the epoch is left."""
-        bad = training.stepper.first_bad()
         if training.since:
             self.look(training)
         if training.sums.steps == 0:
-            what = "every step was undone by a rollback"
-            msg = f"{what}. {_WAY_OUT}" if bad is None else f"{what}: {_place(training, bad)}. {_WAY_OUT}"
+            place = f": {self._undone}" if self._undone else ""  # not known where it was before a pause
+            msg = f"every step was undone by a rollback{place}. {_WAY_OUT}"
             raise FloatingPointError(msg)
 
 
@@ -130,36 +140,28 @@ def _place(training: Training, bad: int) -> str:
     if isinstance(group, Group):
         place += f", window {window + 1} of {len(group)}"
         batches = group.cut(window, training.held)
-    what = _what(training, bad, batches, source.rows(order, batch).tolist())
+    what = _what(training, bad, batches, batch)
     return (
         f"the loss, its gradient or the step stopped being finite in epoch {training.epoch}, at {place}; "
         f"it never reached the weights: {what}"
     )
 
 
-def _what(training: Training, bad: int, batches: tuple[Batch, ...], rows: list[int]) -> str:
-    """Compute a step again, and say what in it was not finite, by the row of the user's data."""
-    stepper = training.stepper
-    calls = [
-        (
+def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int) -> str:
+    """Compute a step again, and say what in it was not finite, by the place in the user's data."""
+    stepper, order = training.stepper, training.order
+    for batch in batches:
+        place = describe(
             *(stepper.model, stepper.params, stepper.loss, batch.x, batch.target, batch.share),
             *(stepper.context(batch, bad), batch.state_0),
         )
-        for batch in batches
-    ]
-    guilty = (i for i, call in enumerate(calls) if not _finite(*loss_and_gradients(*call)[:2]))
-    number = next(guilty, 0)  # where none is, the step itself was too large
-    place, batch = describe(*calls[number]), batches[number]
+        if not place.finite:  # where all are, the step itself was too large
+            break
     if place.sample is not None:
-        place = place._replace(sample=rows[batch.sample + place.sample])
-    if place.step is not None:
-        place = place._replace(step=batch.time + place.step)
+        step = None if place.step is None else batch.time + place.step
+        row, step = training.plan.source.origin(order, number, batch.sample + place.sample, step)
+        place = place._replace(sample=row, step=step)
     return str(place)
-
-
-def _finite(loss: Array, d_params: Tree) -> bool:
-    """Say whether a loss and its gradients are numbers."""
-    return all(np.isfinite(to_numpy(leaf)).all() for leaf in (loss, *tree.leaves(d_params)))
 
 
 __all__ = ["POLICIES", "Policy"]

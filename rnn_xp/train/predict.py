@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -191,12 +192,15 @@ def _answers(
     buffers: dict[Any, Any] = {}
     for first in range(0, N, batch_size):
         samples = slice(first, min(first + batch_size, N))
+        if samples.stop - first < batch_size:
+            buffers.clear()  # they are of another size
         ends = np.full(samples.stop - first, T) if data.lengths is None else data.lengths[samples]
         longest = max(1, int(ends.max()))
         y, state = None, None
         for start in range(0, longest, size):
             steps = slice(start, min(start + size, longest))
             count, own = steps.stop - start, (steps, samples)
+            again = count > CHUNK
             x = backend.asarray(data.x[own])
             left = np.clip(ends - start, 0, count)
             context = Context(
@@ -205,14 +209,15 @@ def _answers(
                 memory=buffers,
                 states=steps.stop < longest,
                 reset=None if data.reset is None else backend.asarray(data.reset[own]),
-                recompute=count > CHUNK or None,
+                recompute=again or None,
             )
             try:
-                answer, state, _ = model.run(params, x, state, context)
+                answer, state = model.run(params, x, state, context)[:2]  # what it kept is not held
             except MemoryError as error:
-                bytes_each, free = np.dtype(backend.precision).itemsize, backend.free_memory
-                batch = samples.stop - first
-                raise explain(error, model, count, batch, bytes_each, free, way_out="") from None
+                buffers.clear()
+                given = (min(batch_size, N), np.dtype(backend.precision).itemsize)
+                free = partial(getattr, backend, "free_memory")
+                raise explain(error, model, count, *given, free, recompute=again, way_out="") from None
             if model.per_step:
                 yield own, answer
             else:  # of a sequence that ended in an earlier chunk, the answer stands

@@ -25,6 +25,7 @@ class Prepared(NamedTuple):
     per_step: bool  # whether target and weight have a time axis
     reset: NDArray[np.bool_] | None = None  # (T, N): where a new sequence begins, if anywhere past step 0
     rows: NDArray[np.int64] | None = None  # (N,): which sequences of the user's they are; None: all of them
+    moved: NDArray[np.bool_] | None = None  # the user's mask (T, N) where its steps moved to the front
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -41,6 +42,14 @@ class Prepared(NamedTuple):
             return np.ones(N)
         return np.full(N, float(T)) if self.lengths is None else self.lengths.astype(np.float64)
 
+    def origin(self, column: int, step: int | None) -> tuple[int, int | None]:
+        """Return which of the user's sequences, and of its steps, a step of a sequence is."""
+        row = column if self.rows is None else int(self.rows[column])
+        if step is None or self.moved is None:
+            return row, step
+        steps = np.flatnonzero(self.moved[:, column])
+        return row, int(steps[step]) if step < len(steps) else None
+
     def take(self, index: NDArray[np.int64]) -> Prepared:
         """Return the sequences `index`, in that order."""
         axis = 1 if self.per_step else 0
@@ -56,6 +65,7 @@ class Prepared(NamedTuple):
             self.per_step,
             one(self.reset, 1),
             index,
+            one(self.moved, 1),
         )
 
 
@@ -159,7 +169,8 @@ def _at_the_front(data: Prepared, valid: NDArray[np.bool_]) -> Prepared:
     if data.per_step:
         named = {"target": data.target, "weight": data.weight}
         steps |= {name: one(array) for name, array in named.items() if array is not None}
-    return data._replace(**steps, lengths=None if (lengths == len(steps["x"])).all() else lengths)
+    ends = None if (lengths == len(steps["x"])).all() else lengths
+    return data._replace(**steps, lengths=ends, moved=valid)
 
 
 def _check_features(model: Sequential, x: Host, valid: NDArray[np.bool_], layout: str) -> None:

@@ -12,15 +12,13 @@ from rnn_xp import tree
 from rnn_xp.container import read_extra, read_file, write_file
 from rnn_xp.layers import Context
 from rnn_xp.safetensors import CheckpointError
+from rnn_xp.train import described
 from rnn_xp.train.sums import Snapshot, Sums
 from rnn_xp.train.training import Training
 from rnn_xp.typing import Tree
 
 Host = NDArray[Any]
 Shapes = dict[str, tuple[tuple[int, ...], str]]
-
-_COUNTERS = ("epoch", "batch", "window", "taken", "skipped", "rollbacks", "since", "in_a_row", "best_epoch")
-_INTEGERS = ("epoch", "skipped", "rollbacks")  # of the history; the rest of it are floats
 
 
 def write(path: Any, training: Training, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
@@ -43,6 +41,9 @@ def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
 
     def expect(description: dict[str, Any]) -> Shapes:
         stored = description["arguments"]
+        if stored.keys() != arguments.keys():
+            msg = "its arguments are none of a training"
+            raise CheckpointError(msg)
         other.extend(name for name in arguments if stored[name] != arguments[name])
         if other:
             msg = "it is of another training"
@@ -55,10 +56,18 @@ def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
         if other:
             read_extra(path)  # whose digest tells whether it is the file that is wrong
             names = ", ".join(f"`{name}`" for name in other)
-            must = f"{names} must be as they were when the checkpoint {path} was written"
-            msg = f"{must}; got others. Give the same ones, or another `checkpoint`."
+            were, others, ones = (
+                ("it was", "another", "one") if len(other) == 1 else ("they were", "others", "ones")
+            )
+            must = f"{names} must be as {were} when the checkpoint {path} was written"
+            msg = f"{must}; got {others}. Give the same {ones}, or another `checkpoint`."
             raise ValueError(msg) from None
         raise
+    try:
+        described.check_values(description, tensors)
+    except CheckpointError as error:
+        msg = f"`{path}` cannot be loaded: {error}."
+        raise CheckpointError(msg) from None
     unpack(training, description, tensors)
 
 
@@ -67,14 +76,14 @@ def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
     stepper, sums = training.stepper, training.sums
     names = list(training.history[0]) if training.history else []
     optimizer = dict(tree.named_leaves(stepper.state))
-    description: dict[str, Any] = {name: getattr(training, name) for name in _COUNTERS}
+    description: dict[str, Any] = {name: getattr(training, name) for name in described.COUNTERS}
     description |= {
         "finished": training.finished,
         "seconds": training.seconds,
         "steps": stepper.steps,
         "bad": stepper.first_bad() if training.plan.policy.patient else None,
         "sums": _numbers(sums),
-        "optimizer": _counters(optimizer),
+        "optimizer": described.counters(optimizer),
         "history": names,
         "carried": training.carried is not None,
         "best": training.best is not None,
@@ -89,7 +98,7 @@ def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
     if training.snapshot is not None:
         before = training.snapshot
         own = dict(tree.named_leaves(before.state))
-        description["snapshot"] = {"sums": _numbers(before.sums), "optimizer": _counters(own)}
+        description["snapshot"] = {"sums": _numbers(before.sums), "optimizer": described.counters(own)}
         arrays |= {"snapshot.weights": before.flat, **_named("snapshot.optimizer", own)}
         tensors["snapshot.sums"] = _floats(before.sums)
     return description, tensors | {name: stepper.backend.to_numpy(array) for name, array in arrays.items()}
@@ -97,42 +106,28 @@ def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
 
 def shapes(training: Training, description: Mapping[str, Any]) -> Shapes:
     """Return the shapes and dtypes of the tensors that belong to a description; check it."""
+    described.check(training, description)
     stepper = training.stepper
-    flat = (tuple(stepper.flat.shape), stepper.backend.precision)
+    precision = stepper.backend.precision
+    flat = (tuple(stepper.flat.shape), precision)
     state = dict(tree.named_leaves(stepper.state))
-    for name in (*_COUNTERS, "steps"):
-        _check(name, type(description[name]) is int and description[name] >= 0)
-    for name in ("finished", "carried", "best"):
-        _check(name, type(description[name]) is bool)
-    _check("epoch", 1 <= description["epoch"] <= training.plan.epochs + 1)
-    _check("batch", description["batch"] <= len(training.plan.source))
-    _check("seconds", type(description["seconds"]) is float and description["seconds"] >= 0)
-    bad, since = description["bad"], description["since"] if training.plan.policy.patient else 0
-    _check("bad", bad is None or (type(bad) is int and 0 < description["steps"] - bad <= since))
-    names = description["history"]
-    _check("history", all(type(name) is str for name in names) and len(set(names)) == len(names))
-    _check("best_epoch", description["best_epoch"] < description["epoch"])
 
-    def of(prefix: str, part: Mapping[str, Any]) -> Shapes:
+    def of(prefix: str) -> Shapes:
         """Return those of weights, optimiser and sums."""
-        _check("optimizer", part["optimizer"].keys() == _counters(state).keys())
-        _check("optimizer", all(type(value) is int for value in part["optimizer"].values()))
-        total, steps, closed = part["sums"]
-        _check("sums", type(total) is float and type(steps) is int and type(closed) is int)
         leaves = _named(f"{prefix}optimizer", state)
-        own = {name: (tuple(leaf.shape), stepper.backend.precision) for name, leaf in leaves.items()}
-        return {f"{prefix}weights": flat, f"{prefix}sums": ((2 + closed,), "float64"), **own}
+        own = {name: (tuple(leaf.shape), precision) for name, leaf in leaves.items()}
+        return {f"{prefix}weights": flat, f"{prefix}sums": ((2,), "float64"), **own}
 
-    expected = of("", description)
-    expected["history"] = ((description["epoch"] - 1, len(names)), "float64")
+    expected = of("")
+    expected["history"] = ((description["epoch"] - 1, len(description["history"])), "float64")
     if description["best"]:
         expected["best"] = flat
     if description["snapshot"] is not None:
-        expected |= of("snapshot.", description["snapshot"])
+        expected |= of("snapshot.")
     if description["carried"]:
         for part, state_0 in enumerate(_states(training, description["batch"])):
             for name, leaf in tree.named_leaves(state_0):
-                expected[f"carried.{part}.{name}"] = (tuple(leaf.shape), stepper.backend.precision)
+                expected[f"carried.{part}.{name}"] = (tuple(leaf.shape), precision)
     return expected
 
 
@@ -148,11 +143,11 @@ def unpack(training: Training, description: Mapping[str, Any], tensors: Mapping[
         return tree.unflatten(fresh, [one(name, leaf) for name, leaf in tree.named_leaves(fresh)])
 
     def sums(prefix: str, part: Mapping[str, Any]) -> Sums:
-        total, steps, _ = part["sums"]
-        norm, loss, *closed = [own(value) for value in tensors[f"{prefix}sums"]]
-        return Sums(loss, tuple(closed), norm, total, steps)
+        wide = stepper.xp.float64
+        norm, loss = (own(value, wide) for value in tensors[f"{prefix}sums"])
+        return Sums(loss, norm, *part["sums"])
 
-    for name in (*_COUNTERS, "finished", "seconds"):
+    for name in (*described.COUNTERS, "finished", "seconds"):
         setattr(training, name, description[name])
     stepper.steps = description["steps"]
     stepper.flat[...] = own(tensors["weights"])
@@ -194,19 +189,14 @@ def _named(prefix: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{name}": leaf for name, leaf in leaves.items() if hasattr(leaf, "dtype")}
 
 
-def _counters(leaves: Mapping[str, Any]) -> dict[str, int]:
-    """Return what of a state the host counts."""
-    return {name: leaf for name, leaf in leaves.items() if not hasattr(leaf, "dtype")}
-
-
 def _numbers(sums: Sums) -> list[Any]:
     """Return what of the sums the host knows."""
-    return [sums.total, sums.steps, len(sums.losses)]
+    return [sums.total, sums.steps]
 
 
 def _floats(sums: Sums) -> Host:
-    """Return what of the sums the device knows; float64 holds each of them as it is."""
-    return np.array([float(value) for value in (sums.norm, sums.loss, *sums.losses)])
+    """Return what of the sums the device knows."""
+    return np.array([float(sums.norm), float(sums.loss)])
 
 
 def _table(history: list[dict[str, Any]], names: list[str]) -> Host:
@@ -217,12 +207,5 @@ def _table(history: list[dict[str, Any]], names: list[str]) -> Host:
 
 def _records(table: Host, names: list[str]) -> list[dict[str, Any]]:
     """Return rows as records."""
-    kinds = [int if name in _INTEGERS else float for name in names]
+    kinds = [int if name in described.INTEGERS else float for name in names]
     return [{name: kind(x) for name, kind, x in zip(names, kinds, row, strict=True)} for row in table]
-
-
-def _check(name: str, holds: bool) -> None:
-    """Refuse a description that no training has."""
-    if not holds:
-        msg = f"its description's {name!r} is none of this training"
-        raise CheckpointError(msg)

@@ -14,6 +14,7 @@ from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.batches import Batch
+from rnn_xp.train.options import factor
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -47,7 +48,9 @@ class Stepper:
         self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
         self.backend, self.xp, self.steps, self.waits = backend, xp, 0, waits
         self._drops = model.streams > 0
-        self._context = Context(xp, memory={}, states=False, recompute=recompute)
+        self.recomputes = recompute is not None
+        self._memory: dict[Any, Any] = {}
+        self._context = Context(xp, memory=self._memory, states=False, recompute=recompute)
         self.flat, self.params = _flatten(params, backend)
         self._d_flat, d_params = _flatten(params, backend)
         self._places = list(zip(tree.leaves(d_params), tree.paths(d_params), strict=True))
@@ -58,7 +61,7 @@ class Stepper:
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step."""
-        return self.optimizer.lr * (1.0 if self.schedule is None else self.schedule(step))
+        return self.optimizer.lr * (1.0 if self.schedule is None else factor(self.schedule, step))
 
     def step(self, *batches: Batch) -> tuple[Array, Array] | None:
         """Move the weights; return the loss before that, and the norm of the gradient before clipping.
@@ -104,6 +107,10 @@ class Stepper:
             self.flat[...] = xp.where(good, flat, self.flat)
         self.state = state
         return total, norm
+
+    def forget(self) -> None:
+        """Give back the memory that runs work on; the next ones take new."""
+        self._memory.clear()
 
     def carry(self, batches: tuple[Batch, ...]) -> list[Tree]:
         """Run over batches without a loss; return the states after them."""

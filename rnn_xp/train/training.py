@@ -31,7 +31,9 @@ class Source(Protocol):
     def __len__(self) -> int: ...
     def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Any: ...  # noqa: D102
     def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
-    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
+    def origin(  # noqa: D102
+        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
+    ) -> tuple[int, int | None]: ...
     def places(self, order: NDArray[np.int64] | None) -> Any: ...  # noqa: D102
     def padding(self, order: NDArray[np.int64] | None) -> float | None: ...  # noqa: D102
 
@@ -45,6 +47,9 @@ class Policy(Protocol):
 
     def begin(self, training: Training) -> None:
         """Note where a training stands, before the steps of an epoch."""
+
+    def note(self, training: Training) -> None:
+        """Read what the device has noted, after windows, whose states are then gone."""
 
     def look(self, training: Training) -> None:
         """Read what the device has noted, and act."""
@@ -169,8 +174,7 @@ class Training:
             self.window += 1
             if watched and group.counts_from(self.window):  # else the position is the next batch's
                 self._pause((self.window, len(group)))
-        if not self.plan.policy.patient:
-            self.plan.policy.look(self)
+        self.plan.policy.note(self)
 
     def _step(self, batches: tuple[Batch, ...], total: float) -> None:
         """Take a step, and carry on the states that it leaves."""
@@ -183,7 +187,9 @@ class Training:
         if answer is None:
             self.skipped += 1
         else:
-            self.sums.add(*answer, total)
+            xp = self.stepper.xp
+            loss, norm = (xp.astype(value, xp.float64) for value in answer)
+            self.sums.add(loss, norm, total)
         if batches[0].carry is not None:  # from a step that was left out, nothing is known to be finite
             self.carried = None if answer is None else self.stepper.left
         if self.since >= self.plan.policy.every:
@@ -241,14 +247,18 @@ class Training:
             if self.keeps_best:
                 self.best = self.stepper.xp.asarray(self.stepper.flat, copy=True)
         plan.progress.epoch(record, "best" if self.keeps_best and improved else "")
-        told = [Epoch(record, self.stepper.snapshot(), improved, list(history)) for _ in plan.callbacks]
-        asked = [callback(epoch) for callback, epoch in zip(plan.callbacks, told, strict=True)]
+        asked = [callback(self._told(improved)) for callback in plan.callbacks]
         waited = plan.patience is not None and self.epoch - self.best_epoch >= plan.patience
         self.finished = any(asked) or waited or self.epoch == plan.epochs
         self.epoch += 1
         self.batch = self.window = self.taken = self.skipped = self.rollbacks = self.since = 0
         self.carried = self.snapshot = None
         self.sums, self.seconds = Sums(), 0.0
+
+    def _told(self, improved: bool) -> Epoch:
+        """Return what a callback is told: copies, in which it may write."""
+        history = [dict(record) for record in self.history]
+        return Epoch(dict(self.history[-1]), self.stepper.snapshot(), improved, history)
 
     def take_snapshot(self) -> None:
         """Note what to go back to."""
@@ -264,7 +274,16 @@ class Training:
 
     def _out_of_memory(self, error: MemoryError, batches: tuple[Batch, ...]) -> MemoryError:
         """Return the error that says what would fit."""
-        stepper, largest = self.stepper, max(batches, key=lambda batch: batch.x.shape[0])
-        T, B = largest.x.shape[:2]
-        itemsize = 4 if stepper.backend.precision == "float32" else 8
-        return explain(error, stepper.model, T, B, itemsize, stepper.backend.free_memory)
+        stepper, source = self.stepper, self.plan.source
+        stepper.forget()
+        steps, size = max(batch.x.shape[0] for batch in batches), min(source.batch_size, source.count)
+        return explain(
+            error,
+            stepper.model,
+            steps,
+            size,
+            np.dtype(stepper.backend.precision).itemsize,
+            lambda: stepper.backend.free_memory,
+            count=source.count,
+            recompute=stepper.recomputes,
+        )

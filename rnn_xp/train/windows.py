@@ -147,9 +147,11 @@ class Windows:
         """Return the sequences of a group."""
         return self.batches.chosen(order, number)
 
-    def rows(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
-        """Return which of the user's sequences those are."""
-        return self.batches.rows(order, number)
+    def origin(
+        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
+    ) -> tuple[int, int | None]:
+        """Return which of the user's sequences, and of its steps, one of a group is."""
+        return self.batches.origin(order, number, sample, step)
 
     def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
         """Return the numbers of the group and the window of each step that counts."""
