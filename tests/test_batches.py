@@ -13,8 +13,8 @@ from training import LENGTHS, NUMPY, N, T, classifier, draw
 import rnn_xp as rx
 from rnn_xp.backend import Backend, to_numpy
 from rnn_xp.model import LOSSES
-from rnn_xp.train.batches import Batch, Batches
-from rnn_xp.train.prepare import Prepared, prepare
+from rnn_xp.train.feed.batches import Batch, Batches
+from rnn_xp.train.feed.prepare import Prepared, prepare
 
 CLASSES = LOSSES["cross_entropy"]
 ORDER = np.array([2, 0, 6, 1, 5, 3, 4])

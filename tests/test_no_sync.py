@@ -30,9 +30,9 @@ from support import (
 import rnn_xp as rx
 from rnn_xp.backend import Backend, get_backend
 from rnn_xp.model import LOSSES
-from rnn_xp.train.batches import Batches
-from rnn_xp.train.prepare import prepare
-from rnn_xp.train.step import Stepper
+from rnn_xp.train.feed.batches import Batches
+from rnn_xp.train.feed.prepare import prepare
+from rnn_xp.train.loop.step import Stepper
 
 T, N = 4, 5
 

@@ -13,8 +13,8 @@ from rnn_xp import tree
 from rnn_xp.layers import Context
 from rnn_xp.model import LOSSES
 from rnn_xp.sequence import valid_steps
-from rnn_xp.train.nonfinite import _Search, describe
-from rnn_xp.train.place import Place
+from rnn_xp.train.faults.nonfinite import _Search, describe
+from rnn_xp.train.faults.place import Place
 
 SINGLE = open_backend("numpy", "float32")
 HUGE = np.float32(3e38)  # twice it is too much

@@ -16,8 +16,8 @@ import pytest
 
 import rnn_xp as rx
 from rnn_xp.layers.stack import Stack
-from rnn_xp.train import memory
-from rnn_xp.train.memory import explain, host_memory
+from rnn_xp.train.faults import memory
+from rnn_xp.train.faults.memory import explain, host_memory
 
 
 class TenNumbers:

@@ -49,7 +49,7 @@ def test_a_plain_stream_gets_a_line_an_epoch(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_terminal_gets_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     terminal = Terminal(isatty=True)
     monkeypatch.setattr("sys.stdout", terminal)
@@ -69,7 +69,7 @@ def test_a_terminal_gets_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_live_line_comes_five_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
@@ -102,7 +102,7 @@ def test_a_live_line_comes_five_times_a_second_at_most(monkeypatch: pytest.Monke
 )
 def test_durations(seconds: float, text: str, whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of two epochs took so long; as long is left."""
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
@@ -118,7 +118,7 @@ def test_durations(seconds: float, text: str, whole: str, monkeypatch: pytest.Mo
 
 
 def test_the_live_line_of_batches_that_weigh_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     terminal = Terminal(isatty=True)
     monkeypatch.setattr("sys.stdout", terminal)
@@ -130,7 +130,7 @@ def test_the_live_line_of_batches_that_weigh_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_the_live_line_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     terminal = Terminal(isatty=True)
     monkeypatch.setattr("sys.stdout", terminal)
@@ -152,7 +152,7 @@ def test_the_live_line_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_left_of_a_run_that_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """It went on after 6 of 20 batches; 4 more took ten seconds."""
-    from rnn_xp.train.progress import Progress
+    from rnn_xp.train.loop.progress import Progress
 
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])

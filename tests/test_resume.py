@@ -18,8 +18,9 @@ import rnn_xp as rx
 from rnn_xp import safetensors, tree
 from rnn_xp.backend import to_numpy
 from rnn_xp.container import write_file
-from rnn_xp.train import keeper, policy
-from rnn_xp.train.fingerprint import digest as digest_of
+from rnn_xp.train.loop import policy
+from rnn_xp.train.saving import keeper
+from rnn_xp.train.saving.fingerprint import digest as digest_of
 
 X, Y, STEPS = draw(N, T, 2), np.arange(N) % 3, np.random.default_rng(1).integers(0, 3, (N, T))
 TIMES = ("seconds", "sequences_per_second")

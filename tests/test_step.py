@@ -5,8 +5,8 @@ import pytest
 
 import rnn_xp as rx
 from rnn_xp.model import LOSSES
-from rnn_xp.train.batches import Batch
-from rnn_xp.train.step import Stepper
+from rnn_xp.train.feed.batches import Batch
+from rnn_xp.train.loop.step import Stepper
 
 BACKEND = rx.get_backend("numpy", dtype="float64")
 

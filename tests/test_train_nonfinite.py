@@ -11,7 +11,7 @@ from training import NUMPY, SCALE, START, train
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.train import policy
+from rnn_xp.train.loop import policy
 
 ONES = tree.map(np.ones_like, START)
 

@@ -248,7 +248,7 @@ def test_a_list_of_targets_a_step_is_padded_as_its_sequences_are() -> None:
 def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
     loud: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnn_xp.train.progress.Progress.due", lambda self: loud)
+    monkeypatch.setattr("rnn_xp.train.loop.progress.Progress.due", lambda self: loud)
     X, y = np.ones((6, 1, 1)), np.zeros(6)
     X[4] = 1e200  # its square overflows
     start = tree.map(np.ones_like, START)
@@ -282,9 +282,9 @@ def test_a_wild_rate_is_told_and_no_epoch_before_it_has_other_than_numbers() -> 
 
 def test_a_bad_step_and_all_after_it_leave_weights_and_optimiser_alone() -> None:
     from rnn_xp.model import LOSSES
-    from rnn_xp.train.batches import Batches
-    from rnn_xp.train.prepare import prepare
-    from rnn_xp.train.step import Stepper
+    from rnn_xp.train.feed.batches import Batches
+    from rnn_xp.train.feed.prepare import prepare
+    from rnn_xp.train.loop.step import Stepper
 
     X, loss = np.array([1.0, 1e200, 1.0]).reshape(3, 1, 1), LOSSES["squared_error"]
     data = prepare(SCALE, X, np.zeros(3), loss=loss, dtype="float64")

@@ -10,8 +10,8 @@ from training import LENGTHS, NUMPY, N, Recorder, T, assert_near, classifier, dr
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.train.order import POOL, Order
-from rnn_xp.train.prepare import prepare
+from rnn_xp.train.feed.order import POOL, Order
+from rnn_xp.train.feed.prepare import prepare
 
 X, STEPS = draw(N, T, 2), np.random.default_rng(1).integers(0, 3, (N, T))
 CLASSES = STEPS[:, 0]

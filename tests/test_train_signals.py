@@ -16,8 +16,8 @@ from training import N, T, classifier, draw, train
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.train import keeper
-from rnn_xp.train.signals import Terminated, noted
+from rnn_xp.train.saving import keeper
+from rnn_xp.train.saving.signals import Terminated, noted
 
 X, Y = draw(N, T, 2), np.arange(N) % 3
 

@@ -24,7 +24,7 @@ from torch_answers.trajectories import (
 
 import rnn_xp as rx
 from rnn_xp import tree
-from rnn_xp.train.step import Stepper
+from rnn_xp.train.loop.step import Stepper
 
 ANSWERS = np.load(Path(__file__).parent / "torch_answers" / "trajectories.npz")
 OURS = {

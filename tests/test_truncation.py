@@ -13,8 +13,8 @@ from training import NUMPY, assert_near, classifier, draw, log_softmax, train
 import rnn_xp as rx
 from rnn_xp import tree
 from rnn_xp.backend import to_numpy
+from rnn_xp.train.feed.windows import window
 from rnn_xp.train.gradients import window_gradients
-from rnn_xp.train.windows import window
 
 N, T = 4, 6
 LENGTHS = [6, 2, 0, 5]

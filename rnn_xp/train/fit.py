@@ -14,16 +14,17 @@ from rnn_xp.initializers import Initializer
 from rnn_xp.model import Sequential
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
-from rnn_xp.train import keeper, options
-from rnn_xp.train.memory import explain_weights
-from rnn_xp.train.order import Order
-from rnn_xp.train.policy import POLICIES
-from rnn_xp.train.progress import Progress
-from rnn_xp.train.result import Epoch as Epoch
-from rnn_xp.train.result import Result as Result
-from rnn_xp.train.sets import sets
-from rnn_xp.train.step import Stepper
-from rnn_xp.train.training import Plan, Training
+from rnn_xp.train import options
+from rnn_xp.train.faults.memory import explain_weights
+from rnn_xp.train.feed.order import Order
+from rnn_xp.train.feed.sets import sets
+from rnn_xp.train.loop.policy import POLICIES
+from rnn_xp.train.loop.progress import Progress
+from rnn_xp.train.loop.result import Epoch as Epoch
+from rnn_xp.train.loop.result import Result as Result
+from rnn_xp.train.loop.step import Stepper
+from rnn_xp.train.loop.training import Plan, Training
+from rnn_xp.train.saving import keeper
 from rnn_xp.typing import Tree
 
 

@@ -9,11 +9,11 @@ from rnn_xp.backend import backend_of
 from rnn_xp.layers import Context
 from rnn_xp.model import LOSSES, Sequential, loss_and_gradients
 from rnn_xp.random import Rng
-from rnn_xp.train.batches import Batch, Batches
+from rnn_xp.train.feed.batches import Batch, Batches
+from rnn_xp.train.feed.prepare import prepare
+from rnn_xp.train.feed.validation import check_counts
+from rnn_xp.train.feed.windows import Windows
 from rnn_xp.train.options import check_model, check_params, pair
-from rnn_xp.train.prepare import prepare
-from rnn_xp.train.validation import check_counts
-from rnn_xp.train.windows import Windows
 from rnn_xp.typing import Tree
 
 

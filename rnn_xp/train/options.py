@@ -18,7 +18,7 @@ from rnn_xp.container import to_json
 from rnn_xp.model import LOSSES, Loss, Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.schedules import Schedule
-from rnn_xp.train.result import Epoch, Result
+from rnn_xp.train.loop.result import Epoch, Result
 from rnn_xp.typing import Tree
 
 

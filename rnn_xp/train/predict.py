@@ -15,10 +15,10 @@ from rnn_xp.data.sequences import scatter
 from rnn_xp.layers import Context
 from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.sequence import valid_steps
-from rnn_xp.train.memory import explain
+from rnn_xp.train.faults.memory import explain
+from rnn_xp.train.feed.prepare import Prepared, prepare
+from rnn_xp.train.feed.validation import check_counts
 from rnn_xp.train.options import check_params
-from rnn_xp.train.prepare import Prepared, prepare
-from rnn_xp.train.validation import check_counts
 from rnn_xp.typing import Array, Tree
 
 CHUNK = 1024

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp.sequence import Valid
-from rnn_xp.train.batches import Batch, Batches
+from rnn_xp.train.feed.batches import Batch, Batches
 from rnn_xp.typing import Array, Namespace, Tree
 
 

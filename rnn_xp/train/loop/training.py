@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp.train.batches import Batch
-from rnn_xp.train.memory import explain
-from rnn_xp.train.order import Order
-from rnn_xp.train.progress import Progress
-from rnn_xp.train.result import Epoch, Result
-from rnn_xp.train.step import Stepper
-from rnn_xp.train.sums import Snapshot, Sums
-from rnn_xp.train.windows import Group
+from rnn_xp.train.faults.memory import explain
+from rnn_xp.train.feed.batches import Batch
+from rnn_xp.train.feed.order import Order
+from rnn_xp.train.feed.windows import Group
+from rnn_xp.train.loop.progress import Progress
+from rnn_xp.train.loop.result import Epoch, Result
+from rnn_xp.train.loop.step import Stepper
+from rnn_xp.train.loop.sums import Snapshot, Sums
 from rnn_xp.typing import Array, Tree
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-from rnn_xp.train.batches import Batch
-from rnn_xp.train.nonfinite import describe
-from rnn_xp.train.training import Policy, Training
-from rnn_xp.train.windows import Group
+from rnn_xp.train.faults.nonfinite import describe
+from rnn_xp.train.feed.batches import Batch
+from rnn_xp.train.feed.windows import Group
+from rnn_xp.train.loop.training import Policy, Training
 
 LOOK = 1000
 """Steps after which `stop` looks, at the latest: a long epoch is not trained to its end for nothing."""

@@ -18,7 +18,7 @@ from rnn_xp.backend import to_numpy
 from rnn_xp.layers import Context, Dropout, Layer, Recurrent, Residual
 from rnn_xp.model import Loss, Sequential
 from rnn_xp.random import Rng
-from rnn_xp.train.place import Host, Place, finite, in_run, kind, several
+from rnn_xp.train.faults.place import Host, Place, finite, in_run, kind, several
 from rnn_xp.typing import Array, Tree
 
 Back: TypeAlias = Callable[[Any], Any]  # from the gradient of y to that of x

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
-from rnn_xp.train import lanes
-from rnn_xp.train.batches import Batches
-from rnn_xp.train.fingerprint import of_data
+from rnn_xp.train.feed import lanes
+from rnn_xp.train.feed.batches import Batches
+from rnn_xp.train.feed.prepare import Prepared, prepare
+from rnn_xp.train.feed.validation import hold_back
+from rnn_xp.train.feed.windows import Windows
+from rnn_xp.train.loop.training import Source
 from rnn_xp.train.options import Given
 from rnn_xp.train.predict import evaluate_prepared
-from rnn_xp.train.prepare import Prepared, prepare
-from rnn_xp.train.training import Source
-from rnn_xp.train.validation import hold_back
-from rnn_xp.train.windows import Windows
+from rnn_xp.train.saving.fingerprint import of_data
 from rnn_xp.typing import Tree
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rnn_xp import tree
 from rnn_xp.safetensors import CheckpointError
-from rnn_xp.train.policy import ROLLBACKS
-from rnn_xp.train.training import Training
-from rnn_xp.train.windows import Group
+from rnn_xp.train.feed.windows import Group
+from rnn_xp.train.loop.policy import ROLLBACKS
+from rnn_xp.train.loop.training import Training
 
 COUNTERS = ("epoch", "batch", "window", "taken", "skipped", "rollbacks", "since", "in_a_row", "best_epoch")
 KEYS = {

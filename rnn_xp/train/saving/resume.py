@@ -12,9 +12,9 @@ from rnn_xp import tree
 from rnn_xp.container import read_extra, read_file, write_file
 from rnn_xp.layers import Context
 from rnn_xp.safetensors import CheckpointError
-from rnn_xp.train import described
-from rnn_xp.train.sums import Snapshot, Sums
-from rnn_xp.train.training import Training
+from rnn_xp.train.loop.sums import Snapshot, Sums
+from rnn_xp.train.loop.training import Training
+from rnn_xp.train.saving import described
 from rnn_xp.typing import Tree
 
 Host = NDArray[Any]

@@ -11,11 +11,11 @@ from typing import Any
 
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import to_numpy
-from rnn_xp.train import fingerprint, resume
+from rnn_xp.train.loop.result import Result
+from rnn_xp.train.loop.training import Training
 from rnn_xp.train.options import Given
-from rnn_xp.train.result import Result
-from rnn_xp.train.signals import Noted, noted
-from rnn_xp.train.training import Training
+from rnn_xp.train.saving import fingerprint, resume
+from rnn_xp.train.saving.signals import Noted, noted
 
 
 class Checkpoint:

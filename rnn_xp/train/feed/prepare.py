@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rnn_xp import checks
 from rnn_xp.data.sequences import compact, numbers, pad, plain, to_time_major, valid_steps
 from rnn_xp.model import Loss, Sequential
-from rnn_xp.train import targets
+from rnn_xp.train.feed import targets
 
 Host = NDArray[Any]
 

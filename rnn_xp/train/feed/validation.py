@@ -9,7 +9,7 @@ import numpy as np
 
 from rnn_xp import checks
 from rnn_xp.data.sequences import Dataset
-from rnn_xp.train.prepare import Prepared
+from rnn_xp.train.feed.prepare import Prepared
 
 _SPLIT = 2  # what a seed is used for; 1 is the order of training
 _MAY_BE = "a share, a Dataset, (X, y), (X, y, lengths) or (X, y, lengths, weights)"

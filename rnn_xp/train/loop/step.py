@@ -13,7 +13,7 @@ from rnn_xp.model import Loss, Sequential, loss_and_gradients
 from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
-from rnn_xp.train.batches import Batch
+from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.options import factor
 from rnn_xp.typing import Array, Namespace, Tree
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnn_xp.backend import Backend
 from rnn_xp.sequence import Valid
-from rnn_xp.train.prepare import Prepared
+from rnn_xp.train.feed.prepare import Prepared
 from rnn_xp.typing import Array, Namespace, Tree
 
 RESIDENT = 0.5

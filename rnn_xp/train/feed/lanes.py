@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
 from rnn_xp.model import Loss, Sequential
-from rnn_xp.train.batches import Batch
-from rnn_xp.train.windows import Group, Window
+from rnn_xp.train.feed.batches import Batch
+from rnn_xp.train.feed.windows import Group, Window
 from rnn_xp.typing import Array, Tree
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
+from rnn_xp.train.feed.prepare import Prepared
 from rnn_xp.train.options import factor
-from rnn_xp.train.prepare import Prepared
 
 STEPS = (0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Of a schedule, a function that nothing can be seen of but its values, these are compared."""

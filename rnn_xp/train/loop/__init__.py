@@ -1,0 +1,1 @@
+"""The loop of a training: its steps, its state, what it tells."""
