@@ -29,7 +29,8 @@ class Valid(NamedTuple):
 
     def cut(self, steps: slice) -> Valid:
         """Return what a run over these steps alone needs."""
-        return Valid(self.mask[steps, :], min(max(self.full - steps.start, 0), steps.stop - steps.start))
+        full = min(max(self.full - steps.start, 0), steps.stop - steps.start)
+        return Valid(self.mask[steps, :], full, None if self.times is None else self.times[steps, :])
 
 
 class Noise(NamedTuple):

@@ -111,6 +111,8 @@ def fit(
         Of the weights, the order, the validation split and the dropout masks.
     init : str or Initializer
         How weights begin, unless `params` are given.
+    params : tree, optional
+        Weights to begin with, as the model's `init` returns them; they are copied.
     validation : float, (X, y), (X, y, lengths), (X, y, lengths, weights) or Dataset, optional
         A share of the sequences to hold back, with their weights, or a set of its own. Its loss, which the
         weights count in, decides which epoch is the best; its other scores count every sequence once.

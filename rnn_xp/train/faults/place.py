@@ -79,9 +79,11 @@ def _window(context: Context, rng: Rng | None, own: slice) -> Context:
     valid, reset = context.valid, context.reset
     if rng is not None and (valid is None or valid.times is None):
         rng = rng._replace(time=rng.time + own.start)
-    if valid is not None:
-        valid = valid.cut(own)._replace(times=None if valid.times is None else valid.times[own, :])
-    return context._replace(valid=valid, rng=rng, reset=None if reset is None else reset[own, :])
+    return context._replace(
+        valid=None if valid is None else valid.cut(own),
+        rng=rng,
+        reset=None if reset is None else reset[own, :],
+    )
 
 
 def _preactivations(layer: Recurrent, p: Params, x: Host, h: Host | None) -> dict[str, Host]:

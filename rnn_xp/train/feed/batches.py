@@ -77,8 +77,7 @@ class Batches:
 
     def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
         """Return which sequences the step `number` takes."""
-        part = slice(number * self.size, min((number + 1) * self.size, self.count))
-        return np.arange(part.start, part.stop) if order is None else order[part]
+        return chosen(order, number, self.size, self.count)
 
     def origin(
         self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
@@ -137,6 +136,12 @@ class Batches:
             return xp.astype(valid.mask, dtype) * (1.0 / whole)  # type: ignore[no-any-return]
         shape = tuple(parts.x.shape[:2]) if parts.per_step else (parts.x.shape[1],)
         return xp.full(shape, 1.0 / whole, dtype=dtype, device=self.backend.device)  # type: ignore[no-any-return]
+
+
+def chosen(order: NDArray[np.int64] | None, number: int, size: int, count: int) -> NDArray[np.int64]:
+    """Return which of `count` sequences in an order the step `number` takes, each step `size` of them."""
+    part = slice(number * size, min((number + 1) * size, count))
+    return np.arange(part.start, part.stop) if order is None else order[part]
 
 
 class _Parts(NamedTuple):

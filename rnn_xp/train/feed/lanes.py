@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
 from rnn_xp.model import Loss, Sequential
-from rnn_xp.train.feed.batches import Batch
-from rnn_xp.train.feed.windows import Group, Window
+from rnn_xp.train.feed.batches import Batch, chosen
+from rnn_xp.train.feed.windows import Group, Window, count_windows
 from rnn_xp.typing import Array, Tree
 
 
@@ -97,14 +97,13 @@ class LaneWindows:
     def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[LaneGroup]:
         """Return the lanes that go through their windows together, from the group `first` on."""
         for number in range(first, len(self)):
-            chosen = self.chosen(order, number)
-            lots = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
+            own = self.chosen(order, number)
+            lots = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
             yield LaneGroup(self.lanes, lots, self)
 
     def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
         """Return the lanes of a group."""
-        part = slice(number * self.size, min((number + 1) * self.size, self.count))
-        return np.arange(part.start, part.stop) if order is None else order[part]
+        return chosen(order, number, self.size, self.count)
 
     def origin(
         self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
@@ -114,8 +113,8 @@ class LaneWindows:
 
     def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:  # noqa: ARG002
         """Return the numbers of the group and the window of each step."""
-        windows = -(-self.lanes.steps // self.k1)
-        return ((number, i) for number in range(len(self)) for i in range(windows))
+        windows = range(count_windows(self.lanes.steps, self.k1))
+        return ((number, i) for number in range(len(self)) for i in windows)
 
     def padding(self, order: NDArray[np.int64] | None) -> None:
         """Return nothing: no lane ends before the others."""

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp.sequence import Valid
 from rnn_xp.train.feed.batches import Batch, Batches
 from rnn_xp.typing import Array, Namespace, Tree
 
@@ -40,6 +39,11 @@ def window(i: int, steps: int, k1: int, k2: int) -> Window:
     return Window(start, i * k1, end, after - start)
 
 
+def count_windows(steps: int, k1: int) -> int:
+    """Return the number of windows of a batch of so many steps."""
+    return -(-steps // k1)
+
+
 class Group:
     """The batches of a step, which have one length, to be cut into windows."""
 
@@ -52,7 +56,7 @@ class Group:
 
     def __len__(self) -> int:
         """Return the number of windows."""
-        return -(-self.shape[0] // self.shape[1])
+        return count_windows(*self.shape[:2])
 
     def window(self, i: int) -> Window:
         """Return a window, from 0."""
@@ -91,13 +95,10 @@ class Group:
     def _part(self, part: Batch, window: Window, end: int, total: float, state: Tree | None) -> Batch:
         """Return the steps of a batch from a window's start to `end`, with its own target and share."""
         own = slice(window.start, end)
-        valid = part.valid
-        if valid is not None:
-            full = min(max(valid.full - window.start, 0), end - window.start)
-            valid = Valid(valid.mask[own, :], full) if full < end - window.start else None
+        valid = None if part.valid is None else part.valid.cut(own)
         return part._replace(
             x=part.x[own, ...],
-            valid=valid,
+            valid=None if valid is None or valid.full == end - window.start else valid,
             total=total,
             reset=None if part.reset is None else part.reset[own, :],
             time=window.start,
@@ -157,7 +158,7 @@ class Windows:
         """Return the numbers of the group and the window of each step that counts."""
         for number in range(len(self)):
             weights = self._weights(order, number)
-            for i in range(-(-len(weights) // self.k1)):
+            for i in range(count_windows(len(weights), self.k1)):
                 if weights[i * self.k1 : (i + 1) * self.k1].sum() != 0:
                     yield number, i
 

@@ -8,9 +8,10 @@ from itertools import islice
 from rnn_xp.train.faults.nonfinite import describe
 from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.feed.windows import Group
+from rnn_xp.train.loop.step import READINGS
 from rnn_xp.train.loop.training import Policy, Training
 
-LOOK = 1000
+LOOK = READINGS
 """Steps after which `stop` looks, at the latest: a long epoch is not trained to its end for nothing."""
 
 STRETCH = 100

@@ -17,6 +17,9 @@ from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.options import factor
 from rnn_xp.typing import Array, Namespace, Tree
 
+READINGS = 1024
+"""Steps of which the device remembers whether they were finite: the host must look at least as often."""
+
 
 class Stepper:
     """The weights in training, and what it takes to move them.
@@ -40,7 +43,7 @@ class Stepper:
         clip_norm: float | None,
         clip_value: float | None,
         recompute: bool | int | None = None,
-        readings: int = 1024,
+        readings: int = READINGS,
         waits: bool = False,
     ) -> None:
         xp = backend.xp

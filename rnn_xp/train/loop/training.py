@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -29,12 +29,12 @@ class Source(Protocol):
     batch_size: int
 
     def __len__(self) -> int: ...
-    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Any: ...  # noqa: D102
+    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[Any]: ...  # noqa: D102
     def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
     def origin(  # noqa: D102
         self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
     ) -> tuple[int, int | None]: ...
-    def places(self, order: NDArray[np.int64] | None) -> Any: ...  # noqa: D102
+    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]: ...  # noqa: D102
     def padding(self, order: NDArray[np.int64] | None) -> float | None: ...  # noqa: D102
 
 
