@@ -61,7 +61,7 @@ def framed(data: rx.data.Dataset, size: int = 20) -> rx.data.Dataset:
 
 TASKS = {
     "pickup_gesture": Task(
-        "PickupGestureWiimoteZ: ten gestures", rx.data.pickup_gesture, gestures, 0.01, 10, 60
+        "PickupGestureWiimoteZ: ten gestures", rx.data.pickup_gesture, gestures, 0.01, 10, 150
     ),
     "plaid": Task("PLAID: eleven appliances, 20 samples a step", framed_plaid, appliances, 0.003, 16, 100),
 }
