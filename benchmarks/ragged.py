@@ -160,7 +160,7 @@ def told(numbers: dict[str, Any]) -> str:
 def table(record: dict[str, Any]) -> list[str]:
     """Return the lines of the README's table."""
     lines = [
-        "| data | lengths | batches of | padding | s an epoch | accuracy (mean of seeds) |",
+        "| data | lengths | batches of | padding | s an epoch | accuracy of the seeds |",
         "|---|---|---|---|---|---|",
     ]
     for task in record["tasks"].values():
@@ -168,11 +168,12 @@ def table(record: dict[str, Any]) -> list[str]:
         first = f"{task['title']} ({task['train']} + {task['test']})"
         lengths = f"{task['shortest']} to {task['longest']}"
         for way, words in (("any", "any lengths"), ("similar", "similar lengths (`bucket=True`)")):
-            own = both[way]
+            own, seeds = both[way], [each["accuracy"] for each in task["runs"][way]]
+            error = stdev(seeds) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
             faster = f", {both['times_as_fast']:.1f} times as fast" if way == "similar" else ""
             lines.append(
                 f"| {first} | {lengths} | {words} | {own['padding']:.0%} | {own['seconds']:.2f}{faster} | "
-                f"{own['accuracy']:.3f} |"
+                f"{own['accuracy']:.3f} ± {error:.3f} |"
             )
             first = lengths = ""
     return lines

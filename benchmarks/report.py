@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT / "benchmarks"))  # also where this file is loaded by its path
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]  # also where this file is loaded by its path
 
 import endurance  # noqa: E402
 import kills  # noqa: E402
