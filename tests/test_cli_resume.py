@@ -350,3 +350,23 @@ def test_a_batch_that_does_not_fit(folder, capsys, monkeypatch):
         "out of memory: a batch of 32 sequences of 9 steps takes about 5 MB; 2 MB are free. "
         "--batch-size 8 should fit or --recompute, which keeps about sqrt(T) steps.",
     )
+
+
+def test_how_much_is_kept_may_be_said_anew(folder, whole):
+    cut_short(TRAININGS["sequences"], signal.SIGKILL)
+    assert main(["train", "--resume", "run", "--recompute", "--quiet"]) == 0
+    assert same(folder / "run", whole("sequences"))
+
+
+@pytest.mark.parametrize(
+    ("recompute", "way_on"), [(False, "Go on with: rnn-xp train --resume run --recompute"), (True, "")]
+)
+def test_out_of_memory_says_what_may_go_on(folder, capsys, monkeypatch, recompute, way_on):
+    def fit(*_, checkpoint, **__):
+        checkpoint.touch()
+        raise MemoryError
+
+    monkeypatch.setattr(rx, "fit", fit)
+    more = ["--recompute"] if recompute else []
+    _, message = fails(capsys, "train", "--data", "data.npz", *more, "--out", "run")
+    assert message.endswith(f"run keeps no whole epoch yet. {way_on}".rstrip())

@@ -69,12 +69,12 @@ class Directory:
         """Let others in; a directory that was made for nothing goes."""
         self._open.close()
 
-    def state(self, *, goes_on: bool) -> str:
-        """Say what it keeps, and how to go on."""
+    def state(self, *, goes_on: bool, more: str = "") -> str:
+        """Say what it keeps, and how to go on, with what options more."""
         if not self.path.is_dir():
             return f"{self.path} is not there any more."
         kept = f"{self.path} keeps " + (f"epoch {self.kept}." if self.kept else "no whole epoch yet.")
-        return f"{kept} {self.way_on}".rstrip() if goes_on else kept
+        return f"{kept} {self.way_on}{more}".rstrip() if goes_on and self.way_on else kept
 
     @property
     def way_on(self) -> str:

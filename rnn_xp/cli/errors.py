@@ -42,6 +42,7 @@ OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"\bbatch_size=(\d+)": r"--batch-size \1",
     r"\bsmaller batch_size\b": "smaller --batch-size",
     r"\brecompute=True\b": "--recompute",
+    r"`recompute` must be True, or": "--recompute must be without a number, or with",
     rf"`({SAME})`(?=[^.]* must be as (?:it was|they were))": lambda found: f"--{found[1].replace('_', '-')}",
     r"Give the same (one|ones), or another `checkpoint`\.": (
         r"Give the same \1 (--data), or train anew with another --out."

@@ -73,7 +73,11 @@ def fit(
             if sys.stdout.isatty():
                 output.line("")  # leave the live line
             if directory is not None:
-                error.add_note(directory.state(goes_on=not isinstance(error, FloatingPointError)))
+                again = isinstance(error, FloatingPointError) or (  # it would end in the same way
+                    isinstance(error, MemoryError) and bool(settings.recompute)
+                )
+                more = " --recompute" if isinstance(error, MemoryError) else ""
+                error.add_note(directory.state(goes_on=not again, more=more))
             elif isinstance(error, KeyboardInterrupt):
                 error.args = (f"interrupted in epoch {len(epochs) + 1}.",)
             raise

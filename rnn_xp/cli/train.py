@@ -21,7 +21,7 @@ from rnn_xp.cli.output import Output
 from rnn_xp.cli.report import count, introduce, show
 from rnn_xp.cli.settings import Settings, settle
 
-BESIDE_RESUME = ("json", "quiet", "save_every")
+BESIDE_RESUME = ("json", "quiet", "save_every", "recompute")
 """The options that change nothing of what is trained."""
 
 MOVED = ("data", "test")

@@ -13,7 +13,8 @@ from rnn_xp.model import LOSSES
 from rnn_xp.table import table
 
 USAGE = """%(prog)s [OPTION ...]
-       %(prog)s --resume DIR [--data FILE] [--test FILE] [--save-every SECONDS] [--json] [--quiet]"""
+       %(prog)s --resume DIR [--data FILE] [--test FILE] [--recompute [BYTES]] [--save-every SECONDS]
+                              [--json] [--quiet]"""
 
 
 def add_train(parser: Any) -> None:

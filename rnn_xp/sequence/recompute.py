@@ -158,7 +158,7 @@ def segment_steps(recompute: int | bool, steps: int, batch: int, per_step: int, 
         least = min(kept(min(count * tile, steps)) for count in range(1, most + 1))
         msg = (
             f"`recompute` must be True, or at least {least} bytes for {steps} steps of a batch of {batch} "
-            f"here; got {recompute} for this direction of this layer."
+            f"in each direction of each layer, among which it is shared; got {recompute} for one here."
         )
         raise ValueError(msg)
     return fitting[-1]

@@ -89,7 +89,8 @@ def fit(
     mask : bool array (N, T), in the order of `layout`, optional
         Which steps are valid, in whatever pattern, instead of `lengths`. The others are as if not there.
     reset : bool array (N, T), in the order of `layout`, optional
-        Where in its row a new sequence begins; for a model that gives an output a step.
+        Where in its row a new sequence begins; for a model that gives an output a step. An array, also where
+        X is a list.
     weights : array (N,), or (N, T) where the model gives an output a step, optional
         What the losses count for. The loss of a step is the weighted mean over its valid steps.
     epochs, batch_size : int
@@ -105,8 +106,8 @@ def fit(
         at k1, 2 * k1, ... and at T, and each is a step: its loss is that of the steps since the last window's
         end, and its gradient goes back k2 >= k1 steps from its end, where the state is a constant.
     recompute : bool or int
-        Keep about sqrt(T) steps for the way back, or so many bytes, and compute the rest again: the same bits
-        in less memory.
+        Keep about sqrt(T) steps for the way back, or so many bytes, which the model's layers and directions
+        share, and compute the rest again: the same bits in less memory.
     seed : int
         Of the weights, the order, the validation split and the dropout masks.
     init : str or Initializer
@@ -131,11 +132,14 @@ def fit(
         Three rollbacks in a row, or an epoch of which no step is left, are an error.
     checkpoint : path, optional
         A file that holds everything: written at first, every `save_every` seconds, after each epoch, and when
-        SIGINT or SIGTERM comes (in the main thread, unless you handle it: a second one stops at once).
+        SIGINT or SIGTERM comes (in the main thread, unless you handle it: a second one stops at once). One
+        that is there already is a ValueError, unless it is to be resumed.
     save_every : float
+        Seconds.
     resume : bool
-        Go on from `checkpoint`, with the arguments as they were: the result is, byte for byte, that of a
-        training that was never interrupted. One that had finished gives its result again.
+        Go on from `checkpoint`, with the arguments as they were (but for `recompute`, which changes no bit,
+        `save_every` and what is shown): the result is, byte for byte, that of a training that was never
+        interrupted. One that had finished gives its result again.
     extra : mapping, optional
         What else the checkpoint holds, in JSON values; `read_extra` returns it.
     callbacks : functions of an Epoch, or one
