@@ -255,6 +255,7 @@ def loss_and_gradients(
     losses, kept_by_loss = loss.forward(y, target, xp=xp)
     d_y = loss.backward(share, kept_by_loss, target, xp=xp)
     d_params, _, _ = model.run_back(params, kept, d_y, None, False, xp=xp)
-    losses = xp.where(xp.astype(share, xp.bool), losses, 0.0)  # what counts for nothing may be infinite
+    if losses.ndim == 2 or state_0 is not None:  # a loss that counts for nothing here may be infinite
+        losses = xp.where(xp.astype(share, xp.bool), losses, 0.0)
     total = losses @ share if losses.ndim == 1 else xp.sum(losses * share)
     return total, d_params, kept

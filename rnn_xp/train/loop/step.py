@@ -50,7 +50,7 @@ class Stepper:
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
         self.seed, self.clip_norm, self.clip_value = seed, clip_norm, clip_value
         self.backend, self.xp, self.steps, self.waits = backend, xp, 0, waits
-        self._drops = model.streams > 0
+        self._drops, self.narrow = model.streams > 0, backend.precision != "float64"
         self.recomputes = recompute is not None
         self._memory: dict[Any, Any] = {}
         self._context = Context(xp, memory=self._memory, states=False, recompute=recompute)

@@ -187,8 +187,9 @@ class Training:
         if answer is None:
             self.skipped += 1
         else:
-            xp = self.stepper.xp
-            loss, norm = (xp.astype(value, xp.float64) for value in answer)
+            xp, (loss, norm) = self.stepper.xp, answer
+            if self.stepper.narrow:
+                loss, norm = xp.astype(loss, xp.float64), xp.astype(norm, xp.float64)
             self.sums.add(loss, norm, total)
         if batches[0].carry is not None:  # from a step that was left out, nothing is known to be finite
             self.carried = None if answer is None else self.stepper.left
