@@ -22,6 +22,7 @@ from support import (
 import rnn_xp as rx
 from rnn_xp import tree
 from rnn_xp.backend import Backend
+from rnn_xp.layers import Context
 from rnn_xp.random import Rng, keep_mask
 
 NUMPY = open_backend("numpy")
@@ -242,6 +243,15 @@ def test_recurrent_dropout_drops_the_same_units_of_h_at_all_steps() -> None:
         h = np.tanh(x[t] @ p.weight_ih.T + p.bias_ih + p.bias_hh + (h * stay) @ p.weight_hh.T)
         assert_close(y[t], h, ACROSS)
     assert_close(layer.forward(params, x)[0], rx.RNN(3, 4).forward(params, x)[0], EXACT)
+
+
+def test_without_training_recurrent_dropout_costs_nothing() -> None:
+    layer, memory = rx.RNN(3, 4, recurrent_dropout=0.5), {}
+    x = np.zeros((T, B, 3))
+    for rng, apart in ((None, False), (Rng(0, 0), True)):
+        memory.clear()
+        layer.run(drawn(layer), x, None, Context(np, rng=rng, memory=memory))
+        assert [run.between is not None for run in memory.values()] == [apart]
 
 
 def test_variational_dropout_between_layers_is_one_mask() -> None:

@@ -128,7 +128,8 @@ class Stack(Layer):
             return QUIET
         rng = None if rng is None else self.key_of_run(rng, i)
         zoneout, valid, xp = self.zoneouts, context.valid, context.xp
-        return within_run(rng, self.recurrent_dropout, zoneout, self.sizes, T, B, valid, xp=xp, **new)
+        own = within_run(rng, self.recurrent_dropout, zoneout, self.sizes, T, B, valid, xp=xp, **new)
+        return QUIET if own.drop is None and own.keep is None else own
 
     def _open(
         self,

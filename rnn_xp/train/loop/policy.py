@@ -9,7 +9,7 @@ from rnn_xp.train.faults.nonfinite import describe
 from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.feed.windows import Group
 from rnn_xp.train.loop.step import READINGS
-from rnn_xp.train.loop.training import Policy, Training
+from rnn_xp.train.loop.training import Training
 
 LOOK = READINGS
 """Steps after which `stop` looks, at the latest: a long epoch is not trained to its end for nothing."""
@@ -163,6 +163,3 @@ def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int)
         row, step = training.plan.source.origin(order, number, batch.sample + place.sample, step)
         place = place._replace(sample=row, step=step)
     return str(place)
-
-
-__all__ = ["POLICIES", "Policy"]
