@@ -3,7 +3,8 @@
 # make bench-cpu: measure the speed beside PyTorch, JAX and ONNX Runtime, and write the tables; half an hour.
 # make soak: kill 200 trainings and resume them, then 300 seconds of damaged files; ten minutes.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
-.PHONY: train test test-aeon bench-cpu soak mutation nvrtc lint types wheel clean
+# make docs: build the documentation, every example executed; five minutes.    make test-peers: tests beside PyTorch.
+.PHONY: train test test-aeon test-peers docs linkcheck bench-cpu soak mutation nvrtc lint types wheel clean
 
 PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
@@ -17,6 +18,12 @@ test: .venv/test
 
 test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon
+
+test-peers: .venv-peers/test
+	KERAS_BACKEND=torch .venv-peers/bin/python -m pytest -q -n auto tests/peers
+
+docs linkcheck: .venv-docs/made
+	.venv-docs/bin/python -m sphinx -b $(if $(filter docs,$@),html,linkcheck) -W -n --keep-going rnn_xp/docs build/docs
 
 bench-cpu: .venv-bench/made .venv-aeon/test
 	.venv-bench/bin/python benchmarks/cpu.py --aeon-python .venv-aeon/bin/python --out benchmarks/results/cpu.json
@@ -42,7 +49,7 @@ wheel:
 	PYTHON=$(PYTHON) .ci/check_wheel
 
 clean:
-	rm -rf .venv .venv-aeon .venv-bench .venv-nvrtc build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aeon .venv-bench .venv-docs .venv-nvrtc .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # An empty file in an environment says what is installed there.
 .venv/made:
@@ -64,6 +71,16 @@ clean:
 .venv-aeon/test: pyproject.toml
 	$(PYTHON) -m venv .venv-aeon
 	.venv-aeon/bin/python -m pip install $(PIP_FLAGS) --editable '.[aeon,test]'
+	touch $@
+
+.venv-peers/test: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install $(PIP_FLAGS) --editable '.[test,peers]'
+	touch $@
+
+.venv-docs/made: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install $(PIP_FLAGS) --editable '.[docs]'
 	touch $@
 
 .venv-bench/made: pyproject.toml

@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_NAMES` says the same to Python
+    from rnn_xp import callbacks as callbacks
     from rnn_xp import data as data
     from rnn_xp import initializers as initializers
     from rnn_xp import interop as interop
     from rnn_xp import layers as layers
     from rnn_xp import metrics as metrics
+    from rnn_xp import plot as plot
+    from rnn_xp import probe as probe
     from rnn_xp import schedules as schedules
     from rnn_xp import verify as verify
     from rnn_xp.backend import Backend as Backend
@@ -24,6 +27,10 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
     from rnn_xp.checkpoint import load as load
     from rnn_xp.checkpoint import read_extra as read_extra
     from rnn_xp.checkpoint import save as save
+    from rnn_xp.diagnosis import diagnose as diagnose
+    from rnn_xp.estimators import RNNClassifier as RNNClassifier
+    from rnn_xp.estimators import RNNForecaster as RNNForecaster
+    from rnn_xp.estimators import RNNRegressor as RNNRegressor
     from rnn_xp.layers import GRU as GRU
     from rnn_xp.layers import LSTM as LSTM
     from rnn_xp.layers import RNN as RNN
@@ -50,11 +57,13 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
 
 __version__ = "0.1.0"
 
-_PARTS = ("data", "initializers", "interop", "layers", "metrics", "schedules", "verify")
+_PARTS = ("callbacks data initializers interop layers metrics plot probe schedules verify").split()
 _NAMES = {
     "backend": "Backend BackendError get_backend",
     "cells": "Cell Pair State",
     "checkpoint": "CheckpointError load read_extra save",
+    "diagnosis": "diagnose",
+    "estimators": "RNNClassifier RNNForecaster RNNRegressor",
     "layers": "GRU LSTM RNN Dropout Embedding LastStep Linear MaxPool MeanPool Recurrent Residual",
     "model": "Sequential",
     "optim": "SGD Adam AdamW RMSprop",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Protocol
 
 from rnn_xp.typing import Array
@@ -80,6 +81,18 @@ def kind(name: str, value: Any, wanted: type, must: str) -> Any:
         msg = f"`{name}` must be {must}; got {type(value).__name__}."
         raise TypeError(msg)
     return value
+
+
+def optional(module: str, extra: str, who: str) -> Any:
+    """Return a module of a library that the core does without; `extra` is what installs it for `who`."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        library = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        msg = f'{who} needs {library}, which is not installed: pip install "rnn-xp[{extra}]".'
+        raise ModuleNotFoundError(msg, name=library) from None
 
 
 def params(owner: Any, wanted: Mapping[str, tuple[int, ...]], came: Mapping[str, Array]) -> None:

@@ -167,3 +167,21 @@ def test_boolean() -> None:
     for wrong in (1, None, "no"):
         with pytest.raises(TypeError, match=f"`x` must be True or False; got {wrong!r}"):
             checks.boolean("x", wrong)
+
+
+def test_an_optional_library_that_is_there_is_returned() -> None:
+    assert checks.optional("hypothesis.strategies", "test", "this") is st
+
+
+def test_an_optional_library_that_is_missing_is_told_with_what_installs_it() -> None:
+    told = 'rx.plot needs no_such_library, which is not installed: pip install "rnn-xp[plot]".'
+    with pytest.raises(ModuleNotFoundError, match=words(told)) as caught:
+        checks.optional("no_such_library.figure", "plot", "rx.plot")
+    assert caught.value.name == "no_such_library"
+
+
+def test_what_an_optional_library_itself_lacks_is_not_hidden(tmp_path: Any, monkeypatch: Any) -> None:
+    (tmp_path / "broken_library.py").write_text("import what_it_needs")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
+        checks.optional("broken_library", "plot", "rx.plot")

@@ -7,7 +7,7 @@ way back, so that the sums of the weight gradients are taken as in a plain run: 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnn_xp.cells import Cell
@@ -29,10 +29,18 @@ class Recomputed:
     steps : int
     outputs : bool
         Whether the outputs of all steps are wanted.
+    watch : function of a segment and a list of arrays, optional
+        Called on the way back with the gradients of the state before each segment.
     """
 
-    def __init__(self, run: Run, steps: int, outputs: bool) -> None:
-        self.run, self.T, self.outputs = run, steps, outputs
+    def __init__(
+        self,
+        run: Run,
+        steps: int,
+        outputs: bool,
+        watch: Callable[[slice, list[Any]], None] | None = None,
+    ) -> None:
+        self.run, self.T, self.outputs, self.watch = run, steps, outputs, watch
         self.B, self.new, self.zeros, self.xp, self.n = run.B, run.new, run.zeros, run.xp, 0
         count = max(1, -(-steps // run.T))
         self._starts = [run.empty(count, *field.shape) for field in run.zeros]
@@ -86,6 +94,8 @@ class Recomputed:
                 None if d_x is None else d_x[segment, ...],
                 total,
             )
+            if self.watch is not None:
+                self.watch(segment, d_s)
         return run.gradients(total, d_s, self._begins), d_x, d_s
 
     def _again(self, segment: slice) -> None:
