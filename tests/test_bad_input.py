@@ -1056,8 +1056,8 @@ family(
     table(
         lambda mapping: rx.interop.torch.from_state_dict(LSTM, mapping, SINGLE),
         ({}, (KeyError, ValueError), "weight_ih_l0"),
-        (None, TypeError, "`state_dict`|`mapping`"),
-        ([1], TypeError, "`state_dict`|`mapping`"),
+        (None, TypeError, "`source`"),
+        ([1], TypeError, "`source`"),
         (TORCH | {"weight_ih_l1": X}, ValueError, "weight_ih_l1"),
         ({**TORCH, "weight_hh_l0": X}, ValueError, "weight_hh_l0"),
         ({**TORCH, "weight_hh_l0": None}, (TypeError, ValueError), "weight_hh_l0"),
@@ -1065,9 +1065,9 @@ family(
     ),
     table(
         lambda layer: rx.interop.torch.to_state_dict(layer, P),
-        (None, TypeError, "`layer`"),
+        (None, TypeError, "`model`"),
         (rx.GRU(D, H), ValueError, "`params` must be those of GRU"),
-        ("lstm", TypeError, "`layer`"),
+        ("lstm", TypeError, "`model`"),
     ),
 )
 family(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import rnn_xp as rx
-from rnn_xp import tree
+from rnn_xp import safetensors, tree
 from rnn_xp.cells import gru, lstm
-from rnn_xp.interop.torch import from_state_dict, to_state_dict
+from rnn_xp.interop.torch import from_state_dict, save, to_state_dict
 
 BACKEND = rx.get_backend("numpy", dtype="float64")
 LAYERS = {
@@ -146,6 +146,155 @@ def test_other_backends_give_and_take_host_arrays() -> None:
         np.testing.assert_array_equal(array, mapping[key])
 
 
+# --- whole models
+
+MODEL = rx.Sequential(
+    rx.Embedding(5, 3),
+    rx.Sequential(rx.GRU(3, 4, bidirectional=True, bias="input"), rx.Dropout(0.1), rx.Linear(8, 3)),
+    rx.Residual(rx.RNN(3, 3, bias=False)),
+    rx.Residual(rx.Sequential(rx.LSTM(3, 4, proj_size=2), rx.Linear(2, 3, bias=False))),
+    rx.LastStep(),
+    rx.Linear(3, 2),
+)
+KEYS = {
+    "0": ["weight"],
+    "1.0": [
+        f"{name}_l0{suffix}"
+        for suffix in ("", "_reverse")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ],
+    "1.2": ["weight", "bias"],
+    "2": ["weight_ih_l0", "weight_hh_l0"],
+    "3.0": ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_hr_l0"],
+    "3.1": ["weight"],
+    "5": ["weight", "bias"],
+}
+NAMES = ("embed", "encoder.gru", "encoder.fc", "skip", "lstm", "back", "head")
+
+
+def assert_bits(actual: Any, expected: Any) -> None:
+    pairs = zip(tree.named_leaves(actual), tree.named_leaves(expected), strict=True)
+    for (name, a), (other, e) in pairs:
+        assert (name, a.dtype, a.shape, a.tobytes()) == (other, e.dtype, e.shape, e.tobytes())
+
+
+@pytest.mark.parametrize("names", [None, NAMES])
+def test_a_models_keys_have_names_before_them(names: Any) -> None:
+    params = MODEL.init(BACKEND, seed=1)
+    params[1][0][0].bias_ih[0] = -0.0
+    state = to_state_dict(MODEL, params, names)
+    starts = dict(zip(KEYS, names or KEYS, strict=True))
+    assert list(state) == [f"{starts[place]}.{key}" for place, keys in KEYS.items() for key in keys]
+    assert_bits(from_state_dict(MODEL, state, BACKEND, names), params)
+    assert_bits(from_state_dict(MODEL, dict(reversed(state.items())), BACKEND, names), params)
+
+
+def test_what_has_one_layer_needs_no_name_but_may_have_one() -> None:
+    layer = rx.Residual(rx.Linear(3, 3))
+    params = layer.init(BACKEND)
+    assert list(to_state_dict(layer, params)) == ["weight", "bias"]
+    state = to_state_dict(layer, params, ("fc",))
+    assert list(state) == ["fc.weight", "fc.bias"]
+    assert_bits(from_state_dict(layer, state, BACKEND, ["fc"]), params)
+    bare = rx.Sequential(rx.LastStep(), rx.Linear(3, 3))
+    assert list(to_state_dict(bare, bare.init(BACKEND), ("",))) == ["weight", "bias"]
+    assert to_state_dict(rx.LastStep(), ()) == {}
+
+
+def test_without_names_the_error_shows_those_of_the_mapping() -> None:
+    model = rx.Sequential(rx.GRU(3, 4), rx.LastStep(), rx.Linear(4, 2))
+    params = model.init(BACKEND)
+    state = to_state_dict(model, params, ("module.rnn", "fc"))
+    with pytest.raises(ValueError, match=r"`source` must hold the parameters of Sequential\(") as caught:
+        from_state_dict(model, state, BACKEND)
+    for words in (
+        "0.weight_ih_l0 (12, 3) is missing; ",
+        "module.rnn.weight_ih_l0 is unexpected; ",
+        "Its names are 'fc', 'module.rnn': give names=(...), one each for GRU(3, 4) and Linear(4, 2).",
+    ):
+        assert words in str(caught.value)
+    state = to_state_dict(model, params) | {"2.bias": np.zeros(3)}
+    with pytest.raises(ValueError, match=r"2\.bias must have shape \(2,\), got \(3,\)\.$"):
+        from_state_dict(model, state, BACKEND)
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "came"),
+    [
+        (("a",), ValueError, r"got \('a',\)\."),
+        (("a", "a"), ValueError, r"got \('a', 'a'\)\."),
+        ("ab", TypeError, "got 'ab'"),
+        ((0, 1), TypeError, r"got \(0, 1\)"),
+        (2, TypeError, "got 2"),
+    ],
+)
+def test_names_must_be_one_a_layer(names: Any, error: Any, came: str) -> None:
+    model = rx.Sequential(rx.GRU(3, 4), rx.Linear(4, 2))
+    message = r"`names` must be a tuple of 2 different names, one each for GRU\(3, 4\) and Linear\(4, 2\); "
+    with pytest.raises(error, match=message + came):
+        to_state_dict(model, model.init(BACKEND), names)
+
+
+# --- files
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_files_are_those_of_the_library(dtype: str, tmp_path: Any) -> None:
+    library = pytest.importorskip("safetensors.numpy")
+    backend = rx.get_backend("numpy", dtype=dtype)
+    params, ours, theirs = MODEL.init(backend, seed=2), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    state = to_state_dict(MODEL, params, NAMES)
+    save(ours, MODEL, params, NAMES)
+    assert_bits(dict(sorted(library.load_file(ours).items())), dict(sorted(state.items())))
+    library.save_file(state, theirs, metadata={"format": "pt"})
+    assert_bits(from_state_dict(MODEL, theirs, backend, NAMES), params)
+    assert_bits(from_state_dict(MODEL, str(ours), backend, NAMES), params)
+    assert safetensors.read(ours.read_bytes())[1] == {"format": "pt"}
+
+
+def test_half_precision_is_widened_and_bfloat16_refused(tmp_path: Any) -> None:
+    library = pytest.importorskip("safetensors.numpy")
+    path, halves = tmp_path / "half.safetensors", np.array([[0.5, -3.0]], np.float16)
+    library.save_file({"weight": halves}, path)
+    params = from_state_dict(rx.Linear(2, 1, bias=False), path, "numpy")
+    assert params.weight.dtype == np.float32
+    np.testing.assert_array_equal(params.weight, halves)
+
+    text = b'{"weight":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}'
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\x00\x3f\x40\xc0")
+    with pytest.raises(
+        rx.CheckpointError, match=r"dtype 'BF16'; .* store module\.float\(\)\.state_dict\(\)\."
+    ):
+        from_state_dict(rx.Linear(2, 1, bias=False), path, "numpy")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "pytorch_model.bin", "model"])
+def test_pickles_are_never_read(name: str, tmp_path: Any) -> None:
+    (tmp_path / name).write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
+    layer = rx.Linear(2, 1)
+    line = r"safetensors\.torch\.save_file\(module\.state_dict\(\), 'model\.safetensors'\)\."
+    with pytest.raises(
+        ValueError, match=rf"`source` must be .* a \.safetensors file; got '.*{name}'\. .*{line}"
+    ):
+        from_state_dict(layer, tmp_path / name, BACKEND)
+    with pytest.raises(ValueError, match=rf"`path` must be .*; got '.*{name}'"):
+        save(str(tmp_path / name), layer, layer.init(BACKEND))
+
+
+def test_files_that_hold_no_state_dict_are_refused(tmp_path: Any) -> None:
+    layer, path = rx.Linear(2, 1), tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError):
+        from_state_dict(layer, path, BACKEND)
+    path.write_bytes(b"PK\x03\x04" + b"\xff" * 20)
+    with pytest.raises(
+        rx.CheckpointError, match=r"`.*model\.safetensors` cannot be read: its header would take"
+    ):
+        from_state_dict(layer, path, BACKEND)
+    rx.save(path, layer, layer.init(BACKEND))
+    with pytest.raises(rx.CheckpointError, match=r"rnn_xp\.save wrote it: rnn_xp\.load gives its model"):
+        from_state_dict(layer, path, BACKEND)
+
+
 # --- one bias
 
 
@@ -171,7 +320,7 @@ def test_a_single_bias_is_the_sum_of_two(kind: Any) -> None:
 def test_a_gru_cannot_sum_the_biases_of_its_gate_n() -> None:
     one, two = rx.GRU(3, 4, bias="input", bidirectional=True), rx.GRU(3, 4, bidirectional=True)
     mapping = to_state_dict(two, two.init(BACKEND))
-    message = r"`layer` must have bias=True: bias_hh_l0 is not 0 in the gate n, which does not add it\."
+    message = r"`model` must have bias=True: bias_hh_l0 is not 0 in the gate n, which does not add it\."
     with pytest.raises(ValueError, match=message):
         from_state_dict(one, mapping, BACKEND)
     mapping["bias_hh_l0"][8:] = 0.0
@@ -190,7 +339,7 @@ def test_all_that_is_wrong_with_a_mapping_is_told_at_once() -> None:
     mapping["weight_ih_l2"] = mapping.pop("weight_ih_l1")
     mapping["weight_hh_l0"] = mapping["weight_hh_l0"][:3]
     mapping["bias_hh_l0"] = mapping["bias_hh_l0"][None]
-    with pytest.raises(ValueError, match=r"`mapping` must hold the parameters of RNN\(3, 4, ") as caught:
+    with pytest.raises(ValueError, match=r"`source` must hold the parameters of RNN\(3, 4, ") as caught:
         from_state_dict(LAYERS["relu"], mapping, BACKEND)
     for fault in (
         "weight_ih_l1 (4, 4) is missing",
@@ -202,7 +351,8 @@ def test_all_that_is_wrong_with_a_mapping_is_told_at_once() -> None:
 
 
 def test_a_mapping_must_be_one() -> None:
-    with pytest.raises(TypeError, match=r"`mapping` must be a dict of arrays by PyTorch's keys; got list\."):
+    message = r"`source` must be a dict of arrays by PyTorch's keys, or .* a \.safetensors file; got list\."
+    with pytest.raises(TypeError, match=message):
         from_state_dict(LAYERS["linear"], [np.ones((4, 3))], BACKEND)  # type: ignore[arg-type]
 
 
@@ -217,7 +367,7 @@ def test_params_of_another_layer_are_refused() -> None:
         (
             rx.GRU(3, 4, reset="before"),
             ValueError,
-            r"`layer` must be one that PyTorch has too; got the cell 'gru_reset_before'\. .*reset=\"after\"",
+            r"`model` must be made of layers that PyTorch has too; .*'gru_reset_before'\. .*reset=\"after\"",
         ),
         (
             rx.LSTM(3, 4, peepholes=True),
@@ -232,24 +382,18 @@ def test_params_of_another_layer_are_refused() -> None:
         (
             rx.LSTM(3, 4, reverse=True),
             ValueError,
-            r"none runs against time alone; got LSTM\(3, 4, reverse=True\)\.",
+            r"got LSTM\(3, 4, reverse=True\)\. .* has the parameters of the same layer with reverse=False\.",
         ),
         (
             rx.LSTM(3, 4, learn_state=True),
             ValueError,
-            r"`layer` must have learn_state=False: .*; got LSTM\(3, 4, learn_state=True\)\. .*state_0=None\.",
+            r"it learns no initial state; got LSTM\(3, 4, learn_state=True\)\. .*state_0=None\.",
         ),
         (
             rx.Recurrent(lstm.LSTM._replace(name="mine"), 3, 4),
             ValueError,
             r"got the cell 'mine'\. It knows RNN, GRU and LSTM, ",
         ),
-        (
-            rx.Sequential(rx.Linear(3, 4)),
-            TypeError,
-            r"`layer` must be an RNN, GRU, LSTM, Linear or Embedding, one by itself; got Sequential\.",
-        ),
-        (rx.LastStep(), TypeError, r"one by itself; got LastStep\."),
     ],
 )
 def test_layers_that_pytorch_lacks_are_refused_both_ways(layer: Any, error: Any, message: str) -> None:
@@ -257,6 +401,19 @@ def test_layers_that_pytorch_lacks_are_refused_both_ways(layer: Any, error: Any,
         from_state_dict(layer, {}, BACKEND)
     with pytest.raises(error, match=message):
         to_state_dict(layer, layer.init(BACKEND))
+    with pytest.raises(error, match=message):
+        from_state_dict(rx.Sequential(rx.Dropout(0.5), layer), {}, BACKEND)
+
+
+def test_layers_of_ones_own_are_refused() -> None:
+    class Own(rx.Dropout):
+        def spec(self) -> Any:
+            return rx.Linear(3, 3).spec()
+
+    with pytest.raises(TypeError, match=r"Linear, Embedding and what has no parameters; got Own\(0\.5\)\."):
+        from_state_dict(Own(0.5), {}, BACKEND)
+    with pytest.raises(TypeError, match="`model` must be a layer or a Sequential; got NoneType"):
+        from_state_dict(None, {}, BACKEND)  # type: ignore[arg-type]
 
 
 def test_cells_by_themselves_count_as_the_layers_that_have_them() -> None:

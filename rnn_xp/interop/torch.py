@@ -1,88 +1,100 @@
-"""PyTorch's state dicts, read and written without PyTorch."""
+"""PyTorch's state dicts and safetensors files, read and written without PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rnn_xp import tree
+from rnn_xp import checks, tree
+from rnn_xp.atomic import PathLike
 from rnn_xp.backend import Backend, get_backend, to_numpy
 from rnn_xp.cells import gru, lstm, rnn
-from rnn_xp.layers import Embedding, Layer, Linear, Recurrent
+from rnn_xp.interop import torch_files
+from rnn_xp.interop.weights import REVERSE, STATE, Host, one_bias, to_host
+from rnn_xp.layers import Embedding, Layer, Linear, Recurrent, Residual
 from rnn_xp.typing import Tree
-
-Host = NDArray[Any]
 
 _CELLS = (rnn.TANH, rnn.RELU, lstm.LSTM, gru.AFTER)
 
 
-def from_state_dict(layer: Layer, mapping: Mapping[str, Any], backend: Backend | str) -> Tree:
-    """Return a layer's parameters from what PyTorch's module of the same arguments holds.
+def from_state_dict(
+    model: Layer,
+    source: Mapping[str, Any] | PathLike,
+    backend: Backend | str,
+    names: Sequence[str] | None = None,
+) -> Tree:
+    """Return a model's parameters from what PyTorch's modules of the same arguments hold.
 
     Parameters
     ----------
-    layer
-        A layer of PyTorch's: RNN, GRU with reset after, LSTM, Linear or Embedding.
-    mapping
-        What ``module.state_dict()`` returns: NumPy arrays or PyTorch's tensors by PyTorch's keys.
+    model
+        A layer, or a Sequential of layers, also within one another and in Residual, whose parameters PyTorch
+        has: those of RNN, GRU with reset after, LSTM, Linear and Embedding.
+    source
+        What ``module.state_dict()`` returns: NumPy arrays or PyTorch's tensors by PyTorch's keys. Or the path
+        of a ``.safetensors`` file that holds them.
     backend
-        Where the parameters are to live; they take its dtype, and share no memory with `mapping`.
+        Where the parameters are to live; they take its dtype, and share no memory with `source`.
+    names
+        What PyTorch's module calls each layer that has parameters, in the order of the model: ``("lstm",
+        "fc")``. By default its place, as in ``torch.nn.Sequential``: ``("0", "2")``, and ``"1.0"`` within a
+        Sequential within; a Residual has the place of its layer, and a layer by itself no name.
 
     Returns
     -------
     tree
-        In the form of `layer.init`. Of a layer with ``bias="input"``, bias_ih is the sum of the two biases.
+        In the form of `model.init`. Of a layer with ``bias="input"``, bias_ih is the sum of the two biases.
 
     Raises
     ------
     ValueError
         If keys are missing, unexpected or of another shape, all of them told at once; if PyTorch has no such
-        layer; if ``bias="input"`` cannot hold both biases: a GRU's gate n does not add them.
+        layer; if ``bias="input"`` cannot hold both biases: a GRU's gate n does not add them; if the path is
+        not that of a ``.safetensors`` file: pickles (``.pt``, ``.pth``) can run code, and are never read.
+    CheckpointError
+        If the file is damaged, or holds a dtype that NumPy lacks, as bfloat16.
+    OSError
+        FileNotFoundError, PermissionError or what else the system says.
 
     Examples
     --------
     >>> import rnn_xp as rx
-    >>> mapping = {"weight": np.array([[3.0, 4.0]]), "bias": np.array([0.5])}
-    >>> rx.interop.torch.from_state_dict(rx.Linear(2, 1), mapping, "numpy")
+    >>> mapping = {"fc.weight": np.array([[3.0, 4.0]]), "fc.bias": np.array([0.5])}
+    >>> model = rx.Sequential(rx.LastStep(), rx.Linear(2, 1))
+    >>> rx.interop.torch.from_state_dict(model, mapping, "numpy", names=("fc",))[1]
     LinearParams(weight=array([[3., 4.]], dtype=float32), bias=array([0.5], dtype=float32))
     """
     backend = get_backend(backend)
-    keys = _keys(layer)
-    folded = _folded(layer, keys)
-    shapes = {}
-    for key, spec in zip(keys, tree.leaves(layer.spec()), strict=True):
-        shapes[key] = spec.shape
-        if key in folded:
-            shapes[folded[key]] = spec.shape
-    if not isinstance(mapping, Mapping):
-        msg = f"`mapping` must be a dict of arrays by PyTorch's keys; got {type(mapping).__name__}."
+    entries = _entries(model, names)
+    if isinstance(source, str | os.PathLike):
+        source = torch_files.read(source)
+    if not isinstance(source, Mapping):
+        must = "a dict of arrays by PyTorch's keys, or the path of a .safetensors file"
+        msg = f"`source` must be {must}; got {type(source).__name__}."
         raise TypeError(msg)
-    arrays = {key: _host(value) for key, value in mapping.items()}
-    faults = [f"{key} {shape} is missing" for key, shape in shapes.items() if key not in arrays]
-    faults += [f"{key} is unexpected" for key in arrays if key not in shapes]
-    for key, shape in shapes.items():
-        if key in arrays and arrays[key].shape != shape:
-            faults.append(f"{key} must have shape {shape}, got {arrays[key].shape}")
-    if faults:
-        msg = f"`mapping` must hold the parameters of {layer!r}: {'; '.join(faults)}."
-        raise ValueError(msg)
-    for key, extra in folded.items():
-        arrays[key] = arrays[key] + _addable(layer, extra, arrays[extra])
-    return tree.unflatten(layer.spec(), [backend.asarray(arrays[key], backend.dtype) for key in keys])
+    arrays = {key: to_host(value) for key, value in source.items()}
+    _check(model, entries, arrays)
+    leaves = []
+    for entry in entries:
+        array = arrays[entry.key]
+        if entry.second is not None:
+            array = one_bias(entry.layer.cell, array, arrays[entry.second], entry.second)
+        leaves.append(backend.asarray(array, backend.dtype))
+    return tree.unflatten(model.spec(), leaves)
 
 
-def to_state_dict(layer: Layer, params: Tree) -> dict[str, Host]:
-    """Return a layer's parameters, or their gradients, by PyTorch's keys.
+def to_state_dict(model: Layer, params: Tree, names: Sequence[str] | None = None) -> dict[str, Host]:
+    """Return a model's parameters, or their gradients, by PyTorch's keys.
 
     Parameters
     ----------
-    layer
+    model, names
         As in `from_state_dict`.
     params
-        In the form of `layer.init`, on any backend.
+        In the form of `model.init`, on any backend.
 
     Returns
     -------
@@ -93,46 +105,128 @@ def to_state_dict(layer: Layer, params: Tree) -> dict[str, Host]:
     Raises
     ------
     ValueError
-        If PyTorch has no such layer, or `params` are not those of the layer.
+        If PyTorch has no such layer, or `params` are not those of the model.
 
     Examples
     --------
     >>> import rnn_xp as rx
-    >>> layer = rx.RNN(2, 3, bidirectional=True, bias=False)
-    >>> list(rx.interop.torch.to_state_dict(layer, layer.init(rx.get_backend("numpy"))))
-    ['weight_ih_l0', 'weight_hh_l0', 'weight_ih_l0_reverse', 'weight_hh_l0_reverse']
+    >>> model = rx.Sequential(rx.RNN(2, 3, bias=False), rx.LastStep(), rx.Linear(3, 1))
+    >>> list(rx.interop.torch.to_state_dict(model, model.init(rx.get_backend("numpy"))))
+    ['0.weight_ih_l0', '0.weight_hh_l0', '2.weight', '2.bias']
     """
-    keys = _keys(layer)
-    layer.check_params(params)
-    folded = _folded(layer, keys)
+    entries = _entries(model, names)
+    model.check_params(params)
     state = {}
-    for key, leaf in zip(keys, tree.leaves(params), strict=True):
-        state[key] = to_numpy(leaf)
-        if key in folded:
-            state[folded[key]] = np.zeros_like(state[key])
+    for entry, leaf in zip(entries, tree.leaves(params), strict=True):
+        state[entry.key] = to_numpy(leaf)
+        if entry.second is not None:
+            state[entry.second] = np.zeros_like(state[entry.key])
     return state
+
+
+def save(path: PathLike, model: Layer, params: Tree, names: Sequence[str] | None = None) -> None:
+    """Write what `to_state_dict` returns to a ``.safetensors`` file, whole or not at all.
+
+    PyTorch takes it with ``module.load_state_dict(safetensors.torch.load_file(path))``.
+
+    Parameters
+    ----------
+    path
+        Of a ``.safetensors`` file; one that is there is replaced.
+    model, params, names
+        As in `to_state_dict`.
+
+    Raises
+    ------
+    ValueError
+        As in `to_state_dict`, or if the path is another one.
+    OSError
+        If the file cannot be written; what was there before is still there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import rnn_xp as rx
+    >>> model = rx.Sequential(rx.GRU(3, 4), rx.LastStep(), rx.Linear(4, 2))
+    >>> params = model.init(rx.get_backend("numpy"), seed=0)
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = directory + "/model.safetensors"
+    ...     rx.interop.torch.save(path, model, params, names=("gru", "fc"))
+    ...     again = rx.interop.torch.from_state_dict(model, path, "numpy", names=("gru", "fc"))
+    >>> bool((again[2].weight == params[2].weight).all())
+    True
+    """
+    torch_files.write(path, to_state_dict(model, params, names))
+
+
+class _Entry(NamedTuple):
+    """A parameter of a model, in the order of its leaves."""
+
+    key: str
+    shape: tuple[int, ...]
+    layer: Any
+    second: str | None  # the key of PyTorch's second bias, where the layer has one only
+
+
+def _entries(model: Layer, names: Sequence[str] | None) -> list[_Entry]:
+    """Return the model's parameters by PyTorch's keys."""
+    checks.kind("model", model, Layer, "a layer or a Sequential")
+    parts = list(_parts(model))
+    entries = []
+    for name, (_, layer) in zip(_names(names, parts), parts, strict=True):
+        start = f"{name}." if name else ""
+        for key, spec in zip(_keys(layer), tree.leaves(layer.spec()), strict=True):
+            folded = getattr(layer, "bias", None) == "input" and key.startswith("bias_ih")
+            second = start + key.replace("bias_ih", "bias_hh") if folded else None
+            entries.append(_Entry(start + key, spec.shape, layer, second))
+    return entries
+
+
+def _parts(model: Layer, place: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield the layers that have parameters, with their places, as in torch.nn.Sequential."""
+    if isinstance(model, Residual):
+        yield from _parts(model.layer, place)
+    elif model.layers:
+        for i, layer in enumerate(model.layers):
+            yield from _parts(layer, f"{place}.{i}" if place else str(i))
+    elif tree.leaves(model.spec()):
+        yield place, model
+
+
+def _names(names: Sequence[str] | None, parts: Sequence[tuple[str, Layer]]) -> Sequence[str]:
+    """Return one name a layer."""
+    if names is None:
+        return [place for place, _ in parts]
+    layers = _listed(layer for _, layer in parts)
+    must = f"`names` must be a tuple of {len(parts)} different names, one each for {layers}"
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        msg = f"{must}; got {names!r}."
+        raise TypeError(msg)
+    if len(names) != len(parts) or len(set(names)) != len(names):
+        msg = f"{must}; got {tuple(names)!r}."
+        raise ValueError(msg)
+    return names
 
 
 def _keys(layer: Layer) -> list[str]:
     """Return PyTorch's names of the layer's parameters, in their order."""
     if isinstance(layer, Linear | Embedding):
         return [name for name, _ in tree.named_leaves(layer.spec())]
+    must = "`model` must be made of layers that PyTorch has too"
     if not isinstance(layer, Recurrent):
-        kind = type(layer).__name__
-        msg = f"`layer` must be an RNN, GRU, LSTM, Linear or Embedding, one by itself; got {kind}."
+        msg = f"{must}: RNN, GRU, LSTM, Linear, Embedding and what has no parameters; got {layer!r}."
         raise TypeError(msg)
     if layer.cell not in _CELLS:
         way = "It knows RNN, GRU and LSTM, without layer_norm, peepholes and the like."
         if layer.cell == gru.BEFORE:
             way = 'It has GRU(..., reset="after").'
-        msg = f"`layer` must be one that PyTorch has too; got the cell {layer.cell.name!r}. {way}"
+        msg = f"{must}; got the cell {layer.cell.name!r}. {way}"
         raise ValueError(msg)
     if layer.reverse:
-        msg = f"`layer` must be one that PyTorch has too: none runs against time alone; got {layer!r}."
+        msg = f"{must}; got {layer!r}. {REVERSE}"
         raise ValueError(msg)
     if layer.learn_state:
-        way = "Take the same layer without it, and its params with state_0=None."
-        msg = f"`layer` must have learn_state=False: PyTorch learns no initial state; got {layer!r}. {way}"
+        msg = f"{must}: it learns no initial state; got {layer!r}. {STATE}"
         raise ValueError(msg)
     keys = []
     for place, params in enumerate(layer.spec()):
@@ -142,23 +236,26 @@ def _keys(layer: Layer) -> list[str]:
     return keys
 
 
-def _folded(layer: Layer, keys: list[str]) -> dict[str, str]:
-    """Return the key of PyTorch's second bias beside that of the first, where the layer has one bias only."""
-    if getattr(layer, "bias", None) != "input":
-        return {}
-    return {key: key.replace("bias_ih", "bias_hh") for key in keys if key.startswith("bias_ih")}
+def _check(model: Layer, entries: list[_Entry], arrays: Mapping[str, Host]) -> None:
+    """Raise unless the arrays are just those of the model."""
+    shapes = {entry.key: entry.shape for entry in entries}
+    shapes |= {entry.second: entry.shape for entry in entries if entry.second is not None}
+    faults = [f"{key} {shape} is missing" for key, shape in shapes.items() if key not in arrays]
+    faults += [f"{key} is unexpected" for key in arrays if key not in shapes]
+    for key, shape in shapes.items():
+        if key in arrays and arrays[key].shape != shape:
+            faults.append(f"{key} must have shape {shape}, got {arrays[key].shape}")
+    if not faults:
+        return
+    msg = f"`source` must hold the parameters of {model!r}: {'; '.join(faults)}."
+    layers = {entry.key.rpartition(".")[0]: entry.layer for entry in entries}
+    came = sorted({key.rpartition(".")[0] for key in arrays})
+    if came and set(came) != set(layers):
+        way_out = f"give names=(...), one each for {_listed(layers.values())}"
+        msg = f"{msg} Its names are {', '.join(map(repr, came))}: {way_out}."
+    raise ValueError(msg)
 
 
-def _addable(layer: Any, key: str, bias_hh: Host) -> Host:
-    """Return bias_hh if it may be added to bias_ih: it must be 0 in gates that keep the two apart."""
-    apart = {gate for pair in layer.cell.pairs for gate in pair.apart}
-    for gate, part in zip(layer.cell.gates, np.split(bias_hh, len(layer.cell.gates)), strict=True):
-        if gate in apart and part.any():
-            msg = f"`layer` must have bias=True: {key} is not 0 in the gate {gate}, which does not add it."
-            raise ValueError(msg)
-    return bias_hh
-
-
-def _host(value: Any) -> Host:
-    """Copy a NumPy array, or a tensor by its own means, to the host."""
-    return np.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+def _listed(layers: Iterable[Layer]) -> str:
+    """Write layers in their order."""
+    return " and ".join(map(repr, layers))
