@@ -53,7 +53,7 @@ OPTIONAL = {
     "onnx": {"interop"},
     "onnxruntime": {"interop"},
     "matplotlib": {"plot"},
-    "plotext": {"cli"},
+    "plotext": {"plot"},
     "rich": {"train"},
     "sklearn": {"estimators"},
     "tensorboardX": {"callbacks"},
@@ -173,7 +173,7 @@ def test_file(file):
         (
             "plot/style.py",
             "checks.optional('matplotlib.figure', 'plot', '')",
-            "imports matplotlib.figure at its top",
+            "imports matplotlib at its top",
         ),
         ("checkpoint.py", "def f():\n    import pickle", "imports pickle"),
         ("checkpoint.py", "x = eval('1')", "calls eval"),

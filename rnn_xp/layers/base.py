@@ -15,6 +15,7 @@ from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, get_backend, namespace
 from rnn_xp.initializers import Initializer, Spec, draw, generator, resolve
 from rnn_xp.layers.marks import key, recompute_of, reset_of, valid_of
+from rnn_xp.layers.summary import Summarised
 from rnn_xp.random import Rng
 from rnn_xp.sequence import Valid
 from rnn_xp.typing import Array, Namespace, Tree
@@ -52,7 +53,7 @@ class Tape(NamedTuple):
     valid: Valid | None
 
 
-class Layer(ABC):
+class Layer(Summarised, ABC):
     """A differentiable map with parameters and, perhaps, a state."""
 
     streams = 0

@@ -18,8 +18,8 @@ from rnn_xp.train import options
 from rnn_xp.train.faults.memory import explain_weights
 from rnn_xp.train.feed.order import Order
 from rnn_xp.train.feed.sets import sets
+from rnn_xp.train.loop import progress
 from rnn_xp.train.loop.policy import POLICIES
-from rnn_xp.train.loop.progress import Progress
 from rnn_xp.train.loop.result import Epoch as Epoch
 from rnn_xp.train.loop.result import Result as Result
 from rnn_xp.train.loop.step import Stepper
@@ -146,7 +146,8 @@ def fit(
         Called after every epoch, before the checkpoint is written; one that returns something true ends the
         training.
     verbose : bool
-        Write a line an epoch, and a live one on a terminal.
+        Write a line an epoch; in between, a live one on a terminal (drawn by rich where that is installed),
+        and a bar in a notebook (by tqdm).
 
     Returns
     -------
@@ -188,7 +189,7 @@ def fit(
         Order(data.source.count, given.batch_size * given.accumulate, given.seed, shuffle, data.lengths),
         given.epochs,
         POLICIES[nonfinite](),
-        Progress(given.epochs, len(data.source), enabled=verbose),
+        progress.choose(given.epochs, len(data.source), enabled=verbose),
         data.score,
         given.patience,
         given.callbacks,

@@ -205,7 +205,8 @@ class Training:
             done = self.batch + (window is not None)
             count, begun = self.plan.source.count, time.perf_counter() - self._begun
             rate = min(done * math.ceil(count / len(self.plan.source)), count) / begun
-            progress.batch(self.epoch, done, self.sums.means[0], rate, window)
+            loss, norm = self.sums.means
+            progress.batch(self.epoch, done, loss, rate, window, norm)
         if keeper is not None and keeper.due():
             if not self.plan.policy.patient:
                 self.plan.policy.look(self)  # what is not finite is not worth keeping
@@ -251,6 +252,10 @@ class Training:
         asked = [callback(self._told(improved)) for callback in plan.callbacks]
         waited = plan.patience is not None and self.epoch - self.best_epoch >= plan.patience
         self.finished = any(asked) or waited or self.epoch == plan.epochs
+        if self.finished and self.epoch < plan.epochs:
+            which = "loss" if plan.score is None else "validation loss"
+            waits = f"no better {which} for {plan.patience} epoch{'s' * (plan.patience != 1)}"
+            plan.progress.stopped(waits if waited else "a callback asked for it")
         self.epoch += 1
         self.batch = self.window = self.taken = self.skipped = self.rollbacks = self.since = 0
         self.carried = self.snapshot = None
