@@ -54,6 +54,11 @@ def build_parser() -> Parser:
     _evaluate(command("evaluate", "Score a trained model: on --data, or on its task's own test data."))
     _predict(command("predict", "Write what a trained model predicts for every sequence, as CSV."))
     _generate(command("generate", "Let a trained language model write."))
+    _export(
+        command("export", "Write a trained model for another library, and check that it answers the same.")
+    )
+    _plot(command("plot", "Draw a run: its history, and what its model does inside, as PNG files."))
+    _diagnose(command("diagnose", "Say why a model does not learn: from its data, history and inside."))
     _verify(command("verify", "Check every number that can be checked here, and write a certificate."))
     _doctor(command("doctor", "Show what is installed, and check gradients against central differences."))
     return parser
@@ -98,6 +103,31 @@ def _generate(parser: Parser) -> None:
     add_backend(parser)
 
 
+def _plot(parser: Parser) -> None:
+    _run(parser)
+    parser.add_argument(
+        "--data", metavar="FILE", type=values.path, help="a file like the one of the training"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=values.path, help="default: plots, in the run's directory"
+    )
+    parser.add_argument(
+        "--terminal", action="store_true", help="the history as a chart of characters, and no files"
+    )
+    add_columns(parser, "that of the training")
+    add_backend(parser)
+
+
+def _diagnose(parser: Parser) -> None:
+    _run(parser)
+    parser.add_argument(
+        "--data", metavar="FILE", type=values.path, help="default: what it was trained on, where it was then"
+    )
+    add_columns(parser, "that of the training")
+    add_backend(parser)
+    add_json(parser)
+
+
 def _verify(parser: Parser) -> None:
     parser.add_argument(
         "--count",
@@ -122,6 +152,31 @@ def _verify(parser: Parser) -> None:
 
 def _doctor(parser: Parser) -> None:
     add_backend(parser)
+    add_json(parser)
+
+
+def _export(parser: Parser) -> None:
+    _run(parser)
+    kinds = {
+        "onnx": "a graph with scaling and probabilities in it",
+        "torch": "weights, .safetensors",
+        "keras": "weights, .weights.h5",
+        "numpy": "one Python file that needs NumPy alone",
+    }
+    parser.add_argument(
+        "--to",
+        choices=list(kinds),
+        required=True,
+        help="; ".join(f"{kind}: {words}" for kind, words in kinds.items()),
+    )
+    parser.add_argument("--out", metavar="FILE", type=values.path, required=True, help="what to write")
+    parser.add_argument(
+        "--layout", choices=["NTC", "TNC", "NCT"], help="of --to onnx: order of the axes of X; default: NTC"
+    )
+    parser.add_argument(
+        "--states", action="store_true", help="of --to onnx: states go in and come out, for streaming"
+    )
+    parser.add_argument("--dtype", choices=["float32", "float64"], help="of --to onnx; default: float32")
     add_json(parser)
 
 

@@ -19,6 +19,9 @@ COMMANDS = {
     "evaluate": "use",
     "predict": "use",
     "generate": "generate",
+    "export": "export",
+    "plot": "plot",
+    "diagnose": "diagnose",
     "verify": "verify",
     "doctor": "doctor",
 }
