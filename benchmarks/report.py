@@ -1,6 +1,6 @@
-"""Write the records' numbers into the README: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
+"""Write the records' numbers into the pages: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
 
-python benchmarks/report.py                              the README, and the pictures of cpu.json and gpu.json
+python benchmarks/report.py                              the pages, and the pictures of cpu.json and gpu.json
 python benchmarks/report.py --gpu RECORD --out FOLDER    table.md and gpu.png of one GPU check
 python benchmarks/report.py --cpu RECORD --out FOLDER    table.md, cpu.png and cpu_scaling.png of one record
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,6 +75,22 @@ def import_cost(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def certificate_in_short(record: dict[str, Any]) -> list[str]:
+    """What `rnn-xp verify` found, in a sentence."""
+    worst = max(record["rounding"], key=lambda row: row["float64 gradient"])
+    (rounding,) = [report for report in record["reports"] if report["title"].startswith("rounding")]
+    usual = next(
+        each for each in rounding["checks"] if each["check"].startswith("default initialisation, float64")
+    )
+    passed = sum(each.get("passed", 0) for report in record["reports"] for each in report["checks"])
+    count = sum(row["configurations"] for row in record["rounding"])
+    return [
+        f"`rnn-xp verify`: {passed:,} findings passed, none failed. The worst float64 gradient of {count:,} "
+        f"configurations is {worst['float64 gradient']:.1f} eps from the truth; at default initialisation "
+        f"no error is above {usual['worst']['value']:.1f} sqrt(T) eps."
+    ]
+
+
 def certificate(record: dict[str, Any]) -> list[str]:
     """What `rnn-xp verify` found: the worst errors in eps, by family."""
     sides = ["float64 forward", "float64 gradient", "float32 forward", "float32 gradient"]
@@ -87,20 +104,7 @@ def certificate(record: dict[str, Any]) -> list[str]:
             + " | ".join(f"{row[s]:.1f}" for s in sides)
             + " |"
         )
-    worst = max(record["rounding"], key=lambda row: row["float64 gradient"])
-    (rounding,) = [report for report in record["reports"] if report["title"].startswith("rounding")]
-    usual = next(
-        each for each in rounding["checks"] if each["check"].startswith("default initialisation, float64")
-    )
-    passed = sum(each.get("passed", 0) for report in record["reports"] for each in report["checks"])
-    count = sum(row["configurations"] for row in record["rounding"])
-    return [
-        f"`rnn-xp verify`: {passed:,} findings passed, none failed. The worst float64 gradient of {count:,} "
-        f"configurations is {worst['float64 gradient']:.1f} eps from the truth; at default initialisation "
-        f"no error is above {usual['worst']['value']:.1f} sqrt(T) eps.",
-        "",
-        *lines,
-    ]
+    return [*certificate_in_short(record), "", *lines]
 
 
 def properties(record: dict[str, Any]) -> list[str]:
@@ -144,6 +148,11 @@ def gpu(record: dict[str, Any]) -> list[str]:
 def cpu(record: dict[str, Any]) -> list[str]:
     """What a run beside the peers found on a CPU, and its pictures."""
     return cpu_table.summary(record, "benchmarks/results/")
+
+
+def cpu_in_short(record: dict[str, Any]) -> list[str]:
+    """How many times as fast as the peers, and the tutorial's job."""
+    return cpu_table.in_short(record)
 
 
 def cpu_page(record: dict[str, Any]) -> str:
@@ -207,33 +216,53 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "ragged": ragged.table,
     "nvrtc": nvrtc,
     "gpu": gpu,
+    "cpu in short": cpu_in_short,
+    "certificate in short": certificate_in_short,
 }
 
 ABSENT = {"cpu": cpu_table.ABSENT, "gpu": gpu_table.ABSENT}
 """What stands in the place of a table whose record need not be there."""
 
+PAGES = ("README.md", "benchmarks/README.md")
+"""What they are written into, below the root: every table into one of them."""
 
-def filled(text: str, results: Path = RESULTS) -> str:
-    """Return the README with every table written anew."""
-    for name, table in TABLES.items():
+
+def filled(text: str, results: Path = RESULTS, *, folder: str = "") -> str:
+    """Return a page with its tables written anew; links are from the folder of the page, "benchmarks/"."""
+    for place in re.findall(r"^<!-- table:(.*) -->$", text, flags=re.M):
+        if place not in TABLES:
+            msg = f"a page has a place for the table {place!r}; there are {', '.join(TABLES)}"
+            raise ValueError(msg)
+        name = place.removesuffix(" in short")
         path = results / f"{name}.json"
         if name in ABSENT and not path.is_file():
             lines = ABSENT[name]
         else:
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
-                lines = table(record) + source(record, name)
+                lines = TABLES[place](record) + source(record, name)
             except UNREADABLE as error:
                 msg = f"{path}: {told(error)}"
                 raise DamagedError(msg) from error
-        before, place, rest = text.partition(f"<!-- table:{name} -->\n")
+        before, mark, rest = text.partition(f"<!-- table:{place} -->\n")
         _, end, after = rest.partition("<!-- end -->")
-        if not (place and end):
-            msg = f"the README has no `<!-- table:{name} -->` that ends in `<!-- end -->`"
+        if not end:
+            msg = f"a page has `<!-- table:{place} -->`, and no `<!-- end -->` after it"
             raise ValueError(msg)
-        body = "\n".join(lines)
-        text = f"{before}{place}{body}\n{end}{after}"
+        body = "\n".join(lines).replace(f"]({folder}", "](") if folder else "\n".join(lines)
+        text = f"{before}{mark}{body}\n{end}{after}"
     return text
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Return the text of every page, in which every table has its one place."""
+    texts = {root / page: (root / page).read_text(encoding="utf-8") for page in PAGES}
+    for name in TABLES:
+        count = sum(text.count(f"<!-- table:{name} -->\n") for text in texts.values())
+        if count != 1:
+            msg = f"the pages must have one `<!-- table:{name} -->`; they have {count}"
+            raise ValueError(msg)
+    return texts
 
 
 def write_page(record_path: Path, folder: Path, kind: str) -> int:
@@ -269,7 +298,7 @@ def draw(record: dict[str, Any], folder: Path, kind: str) -> int:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Write the README's tables, or those of one record; return the exit code."""
+    """Write the pages' tables, or those of one record; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--cpu", type=Path, metavar="RECORD", help="a record of benchmarks/cpu.py")
@@ -284,15 +313,15 @@ def main(given: Sequence[str] | None = None) -> int:
             parser.error(f"--out must be a folder that is there; got {arguments.out}")
         return write_page(record, arguments.out, "cpu" if arguments.cpu else "gpu")
     try:
-        return write_readme(ROOT / "README.md", RESULTS)
+        return write_pages(ROOT, RESULTS)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def write_readme(readme: Path, results: Path) -> int:
-    """Write the README's tables, the pictures of two records and the page of one; return the exit code."""
-    text = filled(readme.read_text(encoding="utf-8"), results)
+def write_pages(root: Path, results: Path) -> int:
+    """Write the pages' tables, the pictures of two records and the page of one; return the exit code."""
+    texts = {path: filled(text, results, folder=folder(root, path)) for path, text in pages(root).items()}
     codes = [0]
     for kind in {"cpu", "gpu"} & set(TABLES):
         record = results / f"{kind}.json"
@@ -301,8 +330,14 @@ def write_readme(readme: Path, results: Path) -> int:
             codes.append(draw(read, results, kind))
             if kind == "cpu":
                 (results / "cpu.md").write_text(cpu_page(read), encoding="utf-8")
-    readme.write_text(text, encoding="utf-8")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
     return max(codes)
+
+
+def folder(root: Path, page: Path) -> str:
+    """Return where a page lies, as links from the root begin: "" or "benchmarks/"."""
+    return "" if page.parent == root else f"{page.parent.relative_to(root)}/"
 
 
 if __name__ == "__main__":

@@ -112,6 +112,13 @@ def results(tmp_path):
 PLACES = "".join(f"before\n<!-- table:{name} -->\nold\n<!-- end -->\nafter\n" for name in report.TABLES)
 
 
+def write_pages(root, first, second="nothing"):
+    """Put pages where the report looks for them."""
+    (root / "benchmarks").mkdir(exist_ok=True)
+    for page, text in zip(report.PAGES, (first, second), strict=True):
+        (root / page).write_text(text, encoding="utf-8")
+
+
 def block(text):
     return re.search(r"<!-- table:gpu -->\n(.*?)\n<!-- end -->\nafter\n", text, flags=re.S)[1]
 
@@ -220,9 +227,28 @@ def test_points_without_times_are_left_out():
     assert table.ratios(record) == ["cuDNN was not measured beside it."]
 
 
-def test_a_page_without_a_place_is_refused():
-    with pytest.raises(ValueError, match="the README has no `<!-- table:tasks -->` that ends in"):
-        report.filled("nothing")
+def test_a_place_that_does_not_end_is_refused():
+    with pytest.raises(ValueError, match="a page has `<!-- table:tasks -->`, and no `<!-- end -->` after it"):
+        report.filled("<!-- table:tasks -->\nnothing")
+
+
+def test_a_place_for_no_table_is_refused():
+    with pytest.raises(ValueError, match="a page has a place for the table 'taks'; there are tasks, cert"):
+        report.filled("<!-- table:taks -->\n<!-- end -->")
+
+
+@pytest.mark.parametrize(("text", "count"), [("nothing", 0), (2 * PLACES, 2)])
+def test_every_table_has_one_place(text, count, tmp_path):
+    write_pages(tmp_path, text)
+    with pytest.raises(ValueError, match=f"have one `<!-- table:tasks -->`; they have {count}"):
+        report.pages(tmp_path)
+
+
+def test_links_are_from_the_folder_of_the_page(results):
+    text = report.filled(PLACES, results, folder="benchmarks/")
+    assert "](results/cpu.png)" in text
+    assert "](benchmarks/" not in text
+    assert "](benchmarks/results/cpu.png)" in report.filled(PLACES, results)
 
 
 # --- one record, into a folder
@@ -307,7 +333,7 @@ def test_a_bad_record_is_refused_in_one_line(text, why, tmp_path, capsys):
 )
 def test_a_bad_record_leaves_the_readme_as_it_was(text, why, results, monkeypatch, capsys):
     (results / "gpu.json").write_text(text, encoding="utf-8")
-    (results / "README.md").write_text(PLACES, encoding="utf-8")
+    write_pages(results, PLACES)
     monkeypatch.setattr(report, "ROOT", results)
     monkeypatch.setattr(report, "RESULTS", results)
     assert report.main([]) == 1
@@ -319,7 +345,7 @@ def test_a_bad_record_leaves_the_readme_as_it_was(text, why, results, monkeypatc
 
 def test_the_readme_is_written(results, monkeypatch):
     pytest.importorskip("matplotlib")
-    (results / "README.md").write_text(PLACES, encoding="utf-8")
+    write_pages(results, PLACES)
     monkeypatch.setattr(report, "ROOT", results)
     monkeypatch.setattr(report, "RESULTS", results)
     assert report.main([]) == 0

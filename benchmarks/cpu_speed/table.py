@@ -34,7 +34,7 @@ def check(record: Any) -> dict[str, Any]:
 
 
 def summary(record: dict[str, Any], folder: str) -> list[str]:
-    """Return the lines for the README; `folder` holds the picture, and the page with all the rest."""
+    """Return the lines for a page; `folder` holds the picture, and the page with all the rest."""
     check(record)
     parts = [warnings(record), whose(record), means(record, OURS[:1])]
     if measured(record, "grid"):
@@ -44,6 +44,12 @@ def summary(record: dict[str, Any], folder: str) -> list[str]:
     parts += [behind(record), *[part(record) for part in tables.PARTS]]
     parts.append([f"[Every point of this run]({folder}cpu.md), and what it misses of the goals."])
     return joined(parts)
+
+
+def in_short(record: dict[str, Any]) -> list[str]:
+    """Return the lines of the front page: the means, and where a peer is ahead."""
+    check(record)
+    return joined([warnings(record), whose(record), means(record, OURS[:1]), behind(record)])
 
 
 def page(record: dict[str, Any]) -> list[str]:
