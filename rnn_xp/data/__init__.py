@@ -15,6 +15,7 @@ from rnn_xp.data.sequences import (
     to_time_major,
     valid_steps,
 )
+from rnn_xp.data.sliding import sliding_windows, split_series
 from rnn_xp.data.tasks import japanese_vowels, pickup_gesture, plaid, sign_of_sum
 from rnn_xp.data.text import Vocabulary, python_text, split, trigram_bits, vocabulary, windows
 
@@ -36,7 +37,9 @@ __all__ = [
     "python_text",
     "scatter",
     "sign_of_sum",
+    "sliding_windows",
     "split",
+    "split_series",
     "to_time_major",
     "trigram_bits",
     "valid_steps",
