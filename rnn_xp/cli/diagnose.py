@@ -20,7 +20,7 @@ from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output, printable
 from rnn_xp.cli.runs import MODEL, About, open_run
 from rnn_xp.cli.settings import Settings, refuse_no_files, settle
-from rnn_xp.cli.use import _test_data
+from rnn_xp.cli.use import labelled_data
 from rnn_xp.data import Dataset, Lanes
 from rnn_xp.typing import Tree
 
@@ -42,7 +42,7 @@ def diagnose(given: Mapping[str, Any]) -> int:
     else:
         model, params, about = open_run(given)
     with naming(given.get("data")):
-        data = _test_data(given, about, model.per_step) if job is None else _training_data(job)
+        data = labelled_data(given, about, model.per_step) if job is None else _training_data(job)
         found = rx.diagnose(
             model,
             params,

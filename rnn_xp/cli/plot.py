@@ -21,7 +21,7 @@ from rnn_xp.cli.errors import DONE, UsageError, naming
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.runs import About, open_run
 from rnn_xp.cli.settings import refuse_no_files
-from rnn_xp.cli.use import _test_data
+from rnn_xp.cli.use import labelled_data
 from rnn_xp.data import Dataset
 from rnn_xp.plot.style import png
 
@@ -87,7 +87,7 @@ def _inside(
         )
         return
     with naming(given.get("data")):
-        data = _few(_test_data(given, about, model.per_step))
+        data = _few(labelled_data(given, about, model.per_step))
         weights = _last(data) if model.per_step else None
         more: dict[str, Any] = {"loss": about.loss, "lengths": data.lengths, "weights": weights}
         levels = rx.probe.look(model, params, data.X, data.y, **more)

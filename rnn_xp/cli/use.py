@@ -28,7 +28,7 @@ def evaluate(given: Mapping[str, Any]) -> int:
     refuse_no_files(given)
     model, params, about = open_run(given)
     with naming(given.get("data")):
-        metrics = scores.score(model, params, about, _test_data(given, about, model.per_step))
+        metrics = scores.score(model, params, about, labelled_data(given, about, model.per_step))
     output.line(scores.in_words(metrics))
     if "confusion" in metrics:
         output.line(f"\n{scores.per_class(metrics, about)}\n\n{scores.confused(metrics, about)}")
@@ -70,7 +70,7 @@ def write(target: str, content: bytes) -> None:
         checkpoint.atomic_write(os.path.realpath(target), content)
 
 
-def _test_data(given: Mapping[str, Any], about: About, per_step: bool) -> Dataset:
+def labelled_data(given: Mapping[str, Any], about: About, per_step: bool) -> Dataset:
     """Load --data, or what belongs to the task."""
     if about.vocabulary is not None:
         return jobs.text_test(about.vocabulary, given.get("data"))
