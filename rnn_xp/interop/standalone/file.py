@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rnn_xp import __version__, checks, tree
+from rnn_xp import checks, tree
 from rnn_xp.backend import to_numpy
 from rnn_xp.data import Scaling
 from rnn_xp.interop.standalone.entries import ENTRIES, LABELLED, MAIN
@@ -110,6 +110,8 @@ class Parts:
 
     def _head(self) -> Iterator[str]:
         """Say what the file is, and how it is used."""
+        from rnn_xp import __version__  # at the top it would be a circle
+
         model, count = self.model, sum(leaf.size for _, leaf in self.leaves)
         takes = f"X (N, T, {model.intake.size}), or a list of unequal sequences"
         takes = "X (N, T), integer tokens" if model.intake.kind == "tokens" else takes
