@@ -3,7 +3,7 @@
 # make bench-cpu: measure the speed beside PyTorch, JAX and ONNX Runtime, and write the tables; half an hour.
 # make soak: kill 200 trainings and resume them, then 300 seconds of damaged files; ten minutes.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
-# make docs: build the documentation, every example executed; five minutes.    make test-peers: tests beside PyTorch.
+# make docs: build the documentation, every example executed; two minutes.    make test-peers: tests beside PyTorch.
 .PHONY: train test test-aeon test-peers docs linkcheck bench-cpu soak mutation nvrtc lint types wheel clean
 
 PYTHON ?= python3
@@ -22,8 +22,11 @@ test-aeon: .venv-aeon/test
 test-peers: .venv-peers/test
 	KERAS_BACKEND=torch .venv-peers/bin/python -m pytest -q -n auto tests/peers
 
-docs linkcheck: .venv-docs/made
-	.venv-docs/bin/python -m sphinx -b $(if $(filter docs,$@),html,linkcheck) -W -n --keep-going rnn_xp/docs build/docs
+docs: .venv-docs/made
+	.venv-docs/bin/python -m sphinx -b html -W -n --keep-going -j 2 rnn_xp/docs build/docs
+
+linkcheck: .venv-docs/made
+	.venv-docs/bin/python -m sphinx -b linkcheck -D nb_execution_mode=off rnn_xp/docs build/linkcheck
 
 bench-cpu: .venv-bench/made .venv-aeon/test
 	.venv-bench/bin/python benchmarks/cpu.py --aeon-python .venv-aeon/bin/python --out benchmarks/results/cpu.json

@@ -114,7 +114,7 @@ def precision_recall(confusion: ArrayLike) -> tuple[NDArray[np.float64], NDArray
 
 
 def mean_absolute_error(predicted: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:
-    """Return the mean of |predicted - target| over all that the mask keeps.
+    """Return the mean of ``|predicted - target|`` over all that the mask keeps.
 
     Parameters
     ----------

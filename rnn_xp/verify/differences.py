@@ -65,9 +65,9 @@ def gradcheck_function(
     Parameters
     ----------
     function : function
-        function(*arguments) -> float.
+        ``function(*arguments) -> float``.
     gradient : function
-        gradient(*arguments) -> a tuple of host arrays, one of each argument's shape.
+        ``gradient(*arguments)`` -> a tuple of host arrays, one of each argument's shape.
     arguments : sequence of arrays
         Where to check; copied to float64 and never written to.
     step, tolerance : float
