@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]  # also where this file is loaded by its path
 
+import accuracy  # noqa: E402
 import endurance  # noqa: E402
 import kills  # noqa: E402
 import ragged  # noqa: E402
@@ -214,6 +215,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills.table,
     "endurance": endurance.table,
     "ragged": ragged.table,
+    "accuracy": accuracy.table,
     "nvrtc": nvrtc,
     "gpu": gpu,
     "cpu in short": cpu_in_short,
