@@ -58,8 +58,16 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
 __version__ = "0.1.0"
 
 _PARTS = (
-    *("callbacks", "data", "initializers", "interop", "layers", "metrics", "plot", "probe"),
-    *("schedules", "verify"),
+    "callbacks",
+    "data",
+    "initializers",
+    "interop",
+    "layers",
+    "metrics",
+    "plot",
+    "probe",
+    "schedules",
+    "verify",
 )
 _NAMES = {
     "backend": "Backend BackendError get_backend",
