@@ -207,8 +207,15 @@ def test_read_back() -> None:
         params = initialised(model, number)
         options: dict[str, Any] = {"lengths": choose.random() < 0.5, "layout": choose.choice(layouts(model))}
         options["states"] = "learn_state" not in repr(model) and choose.random() < 0.5
+        kind, size, _ = model.intake
+        spread = np.random.RandomState(number).uniform(0.5, 2.0, (2, size))
+        if kind == "steps" and choose.random() < 0.3:
+            options["scaling"] = rx.data.Scaling(*spread)
         found = interop.read(interop.export(model, params, **options), "numpy")
         assert found.layout == options["layout"]
+        assert (found.scaling is None) == ("scaling" not in options)
+        if found.scaling is not None:
+            np.testing.assert_array_equal(found.scaling, spread)
         if "proj_size" in repr(model):
             X = data(choose, model, 20, 2)
             answers = [rx.predict(*each, X) for each in ((model, params), (found.model, found.params))]
@@ -229,12 +236,12 @@ def test_streaming(lengths: bool) -> None:
         X = data(choose, model, T, N)
         ends = np.asarray([12, 5, 0]) if lengths else np.full(N, T)
         expected = rx.predict(model, params, X, lengths=ends)
-        names = [each.name for each in proto.graph.input if each.name.startswith("state_0.")]
-        shapes = [[d.dim_value or N for d in each.type.tensor_type.shape.dim] for each in proto.graph.input]
-        state = {
-            name: np.zeros(shape, np.float32)
-            for name, shape in zip(names, shapes[-len(names) :], strict=True)
+        shapes = {
+            each.name: [dim.dim_value or N for dim in each.type.tensor_type.shape.dim]
+            for each in proto.graph.input
+            if each.name.startswith("state_0.")
         }
+        state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         at, parts = 0, []
         for steps in (5, 1, 6):
             feed = {"X": X[:, at : at + steps], **state}
@@ -270,6 +277,19 @@ def test_states_are_those_of_the_model() -> None:
         np.testing.assert_allclose(results[f"state_T.{name}"], leaf, rtol=0, atol=TOLERANCE)
     for name, value in state.items():
         np.testing.assert_array_equal(results[f"state_T.{name}"][:, 1], value[:, 1])
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 0, 2, 1]])
+def test_the_last_step_behind_a_way_around_both_directions(lengths: Any) -> None:
+    """It is gathered: the first step of the features that run against time."""
+    model = rx.Sequential(rx.Residual(rx.GRU(6, 3, bidirectional=True)), rx.LastStep())
+    params = initialised(model, 0)
+    X = np.random.RandomState(0).standard_normal((4, 5, 6)).astype(np.float32)
+    proto = interop.export(model, params, lengths=lengths is not None)
+    feed = {} if lengths is None else {"lengths": np.asarray(lengths)}
+    expected = rx.predict(model, params, X, lengths=lengths)
+    np.testing.assert_allclose(run(proto, X=X, **feed)["y"], expected, rtol=0, atol=TOLERANCE)
+    assert interop.load(proto, "numpy")[0] == model
 
 
 def test_a_large_mean_is_subtracted_in_float64() -> None:
@@ -315,6 +335,14 @@ def test_the_last_step_of_a_recurrent_layer_is_its_last_state() -> None:
     (node,) = (node for node in proto.graph.node if node.op_type == "GRU")
     assert list(node.output) == ["", "0.0.Y_h"]
     assert not {"ReduceSum", "Gather"} & {each.op_type for each in proto.graph.node[3 + 4 :]}
+
+
+def test_the_last_state_of_nothing_is_guarded() -> None:
+    """ONNX does not say what it is; where it may be the initial one, and that is not 0, a node makes it 0."""
+    for learnt in (False, True):
+        model = rx.Sequential(rx.GRU(3, 4, learn_state=learnt), rx.LastStep())
+        nodes = interop.export(model, initialised(model, 0)).graph.node
+        assert sum(node.op_type == "Where" for node in nodes) == 1 + learnt
 
 
 def test_float64() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_xp.interop.onnx.moves import MOVES, Form, Host, Inputs, axis_of, fits, option, reduced
+from rnn_xp.interop.onnx.moves import MOVES, Form, Host, Inputs, axis_of, beside, fits, option, reduced
 from rnn_xp.interop.onnx.source import Node
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 11: "float64"}
@@ -63,7 +63,8 @@ def _scatter_elements(node: Node, inputs: Inputs) -> tuple[Host, ...]:
     if node.attributes.get("reduction", "none") != "none":
         msg = f"its reduction is {node.attributes['reduction']!r}"
         raise ValueError(msg)
-    np.put_along_axis(y, places, inputs[2], axis_of(node, y.ndim))
+    axis = axis_of(node, y.ndim)
+    np.put_along_axis(y[beside(places, axis)], places, inputs[2], axis)
     return (y,)
 
 

@@ -100,7 +100,7 @@ def _go(elements: Elements, node: Node, opset: int, values: dict[str, Any]) -> N
 def _given(elements: Elements, each: Input, axes: str) -> Any:
     """Return an input of the graph: X, where its axes are told, the lengths, or a state."""
     T, N, lengths = elements.example
-    shape = each.shape or ()
+    shape = each.shape
     if axes:
         C = 0 if "C" not in axes else shape[axes.index("C")]
         if C is None:

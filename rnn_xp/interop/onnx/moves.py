@@ -47,6 +47,11 @@ def axis_of(node: Node, ndim: int, default: int = 0) -> int:
     return axis % max(ndim, 1)
 
 
+def beside(places: Host, axis: int) -> tuple[slice, ...]:
+    """Return the part of a tensor that indices along an axis are for: they need not cover it."""
+    return tuple(slice(None if i == axis else size) for i, size in enumerate(places.shape))
+
+
 def reduced(node: Node, inputs: Inputs) -> tuple[int, ...]:
     """Return the axes that a reduction goes over."""
     ndim = inputs[0].ndim
@@ -118,7 +123,7 @@ def _gather(node: Node, inputs: Inputs) -> tuple[Host, ...]:
 def _gather_elements(node: Node, inputs: Inputs) -> tuple[Host, ...]:
     x, places = inputs[0], inputs[1].astype(np.int64)
     axis = axis_of(node, x.ndim)
-    return (np.take_along_axis(x, np.where(places < 0, places + x.shape[axis], places), axis),)
+    return (np.take_along_axis(x[beside(places, axis)], places, axis),)
 
 
 def _gather_nd(node: Node, inputs: Inputs) -> tuple[Host, ...]:

@@ -58,7 +58,8 @@ def load(source: Any, backend: Backend | str) -> tuple[Sequential, Tree]:
     -------
     model : Sequential
         Flat; recurrent nodes of equal options, one upon the other, are one layer of their depth, and a
-        recurrent bias that is 0 throughout is bias="input". States that the graph takes start at zero.
+        recurrent bias that is 0 throughout is bias="input"; what was written with a `proj_size` is a layer
+        without, and a Linear. States that the graph takes start at zero.
     params : tree
 
     Raises
@@ -133,7 +134,7 @@ def read(source: Any, backend: Backend | str) -> Reading:
 def _x(graph: Source) -> Input:
     """Return the input that holds the sequences: the first of three axes, or of two with integers."""
     for each in graph.inputs:
-        if each.shape is not None and (each.kind, len(each.shape)) in (("f", 3), ("i", 2)):
+        if (each.kind, len(each.shape)) in (("f", 3), ("i", 2)):
             return each
     came = ", ".join(f"{each.name} {each.shape}" for each in graph.inputs) or "none"
     must = "`source` must have an input of three axes, steps of features, or of two with integers, tokens"
@@ -143,9 +144,8 @@ def _x(graph: Source) -> Input:
 
 def _example(graph: Source, x: Input, axes: str, number: int) -> Example:
     """Return sizes that fit X, and as many lengths, where the graph takes any, of 1 to T."""
-    assert x.shape is not None
     T, N = (x.shape[axes.index(axis)] or size for axis, size in zip("TN", SIZES[number], strict=True))
-    takes = any(each.kind == "i" and each.shape is not None and len(each.shape) == 1 for each in graph.inputs)
+    takes = any(each.kind == "i" and len(each.shape) == 1 for each in graph.inputs)
     return Example(T, N, tuple(T - (3 * n + number) % T for n in range(N)) if takes else None)
 
 

@@ -29,7 +29,7 @@ def between(start: Flow, end: Flow) -> tuple[list[Layer], list[Any]]:
     for flow in reversed([each for each in path(end) if each.first > start.first]):
         layer = flow.layer
         if layer is None:
-            msg = f"it reads {flow.made}"
+            msg = f"it goes around {flow.made}, which no layer gives"
             raise ValueError(msg)
         stacked = _stacked(layers[-1], layer) if layers else None
         if stacked is None:

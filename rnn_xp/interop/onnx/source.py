@@ -40,7 +40,7 @@ class Input(NamedTuple):
 
     name: str
     kind: str  # of its numbers: "f", "i" or, of all others, "?"
-    shape: tuple[int | None, ...] | None  # None: a size, or the number of axes, that the graph leaves open
+    shape: tuple[int | None, ...]  # None: a size that the graph leaves open
 
 
 class Source(NamedTuple):
@@ -154,6 +154,4 @@ def _input(onnx: Any, value: Any) -> Input:
     )
     integers = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
     kind = "f" if tensor.elem_type in floats else "i" if tensor.elem_type in integers else "?"
-    if not tensor.HasField("shape"):
-        return Input(value.name, kind, None)
     return Input(value.name, kind, tuple(dim.dim_value or None for dim in tensor.shape.dim))
