@@ -22,6 +22,7 @@ from rnn_xp.functional import sigmoid
 from rnn_xp.layers import LAYERS, Layer
 from rnn_xp.layers.base import Context
 from rnn_xp.model import LOSSES, loss_and_gradients
+from rnn_xp.probe.watch import Watched
 from rnn_xp.sequence import back
 
 NUMPY = open_backend("numpy")
@@ -589,6 +590,7 @@ def test_every_derivative_is_checked() -> None:
     checked = {getattr(pair.backward, "__func__", pair.backward) for pair in pairs}
     checked |= {loss.backward for loss in LOSSES.values()}
     checked |= {sequence.Run.backward, sequence.Recomputed.backward}  # that one: test_recompute.py
+    checked.add(Watched.backward)  # test_probe.py
     for name in ("backward", "run_back", "spread"):
         checked |= {getattr(type(layer), name, None) for layer in layers}
     found = derivatives()
