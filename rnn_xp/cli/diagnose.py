@@ -18,7 +18,7 @@ from rnn_xp.cli.errors import DONE, UsageError, naming
 from rnn_xp.cli.jobs import Job, load_job
 from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output, printable
-from rnn_xp.cli.runs import MODEL, About, open_run
+from rnn_xp.cli.runs import MODEL, About, home_of, open_run
 from rnn_xp.cli.settings import Settings, refuse_no_files, settle
 from rnn_xp.cli.use import labelled_data
 from rnn_xp.data import Dataset, Lanes
@@ -29,8 +29,7 @@ def diagnose(given: Mapping[str, Any]) -> int:
     """Look at a run; a finding is no failure."""
     output = Output(json=given.get("json", False))
     refuse_no_files(given)
-    path = Path(given["run"])
-    home = path.parent if path.is_file() else path
+    home = home_of(given["run"])
     told = _told(home)
     settings = None if told is None else settle(told)
     job: Job | None = None

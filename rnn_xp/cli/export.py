@@ -15,7 +15,7 @@ from rnn_xp.cli.directory import CHECKPOINT, HISTORY
 from rnn_xp.cli.errors import DONE, UsageError
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.parity import Runtime
-from rnn_xp.cli.runs import MODEL, About, open_run
+from rnn_xp.cli.runs import MODEL, About, home_of, open_run
 from rnn_xp.cli.use import write
 from rnn_xp.interop import keras, onnx, torch
 from rnn_xp.interop.standalone import source
@@ -86,7 +86,7 @@ def export(given: Mapping[str, Any]) -> int:
 
 def _refuse(given: Mapping[str, Any], kind: Kind) -> None:
     """Say which options do not go together."""
-    target, run = given["out"], Path(given["run"])
+    target, run = given["out"], given["run"]
     for option in ONLY_ONNX:
         if option in given and given["to"] != "onnx":
             msg = f"argument --{option}: not here: it goes with --to onnx."
@@ -94,8 +94,7 @@ def _refuse(given: Mapping[str, Any], kind: Kind) -> None:
     if not target.endswith(kind.suffix):
         msg = f"argument --out: must end in {kind.suffix} for --to {given['to']}; got {target}."
         raise UsageError(msg)
-    home = run.parent if run.is_file() else run
-    own = [run, *(home / name for name in (MODEL, HISTORY, CHECKPOINT))]
+    own = [run, *(home_of(run) / name for name in (MODEL, HISTORY, CHECKPOINT))]
     if any(os.path.realpath(path) == os.path.realpath(target) for path in own):
         msg = f"argument --out: {target} is a file of the run itself. Name another file."
         raise UsageError(msg)

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnn_xp as rx
-from rnn_xp.checkpoint import atomic_write
+from rnn_xp.atomic import atomic_write
 from rnn_xp.cli import interrupt
 from rnn_xp.cli.directory import HISTORY
 from rnn_xp.cli.errors import DONE, UsageError, naming
 from rnn_xp.cli.output import Output
-from rnn_xp.cli.runs import About, open_run
+from rnn_xp.cli.runs import About, home_of, open_run
 from rnn_xp.cli.settings import refuse_no_files
 from rnn_xp.cli.use import labelled_data
 from rnn_xp.data import Dataset
@@ -35,8 +35,7 @@ CHARACTERS = 400
 def plot(given: Mapping[str, Any]) -> int:
     """Draw what there is to be drawn."""
     output = Output()
-    path = Path(given["run"])
-    history = (path.parent if path.is_file() else path) / HISTORY
+    history = home_of(given["run"]) / HISTORY
     if given.get("terminal") or not find_spec("matplotlib"):
         return _chart(given, history, output)
     refuse_no_files(given)

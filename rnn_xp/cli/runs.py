@@ -72,19 +72,13 @@ def faults(about: About) -> list[str]:
         "loss": about.loss in LOSSES,
         "classes": about.classes is None or len(set(about.classes)) == len(about.classes) > 1,
         "features": all(isinstance(name, str) for name in names),
-        "scaling": scaling is None
-        or (scaling.mean.shape == scaling.std.shape == size and is_usable(scaling)),
+        "scaling": scaling is None or (scaling.mean.shape == scaling.std.shape == size and scaling.is_usable),
         "vocabulary": (about.vocabulary is not None) == (about.task == "text"),
         "dtype": about.dtype in ("float32", "float64"),
         "layout": about.layout in ("NTC", "TNC", "NCT"),
         "columns": all(isinstance(name, str) for name in (about.id, about.time, about.target)),
     }
     return [name for name, holds in right.items() if not holds]
-
-
-def is_usable(scaling: Scaling) -> bool:
-    """Return whether it makes numbers of numbers."""
-    return bool(np.isfinite(scaling).all() and (scaling.std > 0).all())
 
 
 def fits(model: Any, about: About) -> bool:
@@ -99,6 +93,12 @@ def fits(model: Any, about: About) -> bool:
     if not about.outputs:
         return about.loss != "cross_entropy"
     return outputs == (len(about.outputs) if about.loss == "cross_entropy" else 1)
+
+
+def home_of(run: str) -> Path:
+    """Return the directory of a run, which may be given as the file of its model."""
+    path = Path(run)
+    return path.parent if path.is_file() else path
 
 
 def open_run(given: Mapping[str, Any]) -> tuple[Sequential, Tree, About]:

@@ -18,6 +18,11 @@ class Scaling(NamedTuple):
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it makes numbers of numbers, as one from a file may not."""
+        return bool(np.isfinite(self).all() and (self.std > 0).all())
+
     def apply(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return `X` (..., C) with each channel shifted and divided: (X - mean) / std.
 
@@ -36,10 +41,17 @@ class Scaling(NamedTuple):
         return scaled
 
 
-def fit_scaling(X: ArrayLike, lengths: ArrayLike | None = None, features: Sequence[str] = ()) -> Scaling:
+def fit_scaling(
+    X: ArrayLike,
+    lengths: ArrayLike | None = None,
+    features: Sequence[str] = (),
+    weights: NDArray[np.float64] | None = None,
+) -> Scaling:
     """Return the mean and the (population) standard deviation of each channel of `X` (T, N, C).
 
-    Only valid steps count. A channel that never changes gets the standard deviation 1, so that it becomes 0.
+    Only valid steps count, each as much as its sequence's weight in `weights` (N,): 2 is as if it were there
+    twice, 0 as if it were not there. A channel that never changes gets the standard deviation 1, so that it
+    becomes 0.
 
     Raises
     ------
@@ -59,7 +71,13 @@ def fit_scaling(X: ArrayLike, lengths: ArrayLike | None = None, features: Sequen
         named = f" with C = {len(features)}, as many as there are `features`" if features else ""
         msg = f"`X` must have shape (T, N, C){named}; got {X.shape}."
         raise ValueError(msg)
-    steps = X[valid_steps(X.shape[0], X.shape[1], lengths)].astype(np.float64)
+    valid = valid_steps(X.shape[0], X.shape[1], lengths)
+    share = None
+    if weights is not None:
+        valid &= weights > 0
+        share = np.broadcast_to(weights, valid.shape)[valid]
+        share = None if (share == share[:1]).all() else share
+    steps = X[valid].astype(np.float64)
     if len(steps) == 0:
         msg = f"`X` must hold at least one valid step to fit a scaling; got shape {X.shape} with none."
         raise ValueError(msg)
@@ -67,7 +85,9 @@ def fit_scaling(X: ArrayLike, lengths: ArrayLike | None = None, features: Sequen
     # The deviation of a constant can be a tiny number instead of 0, by rounding.
     constant = steps.max(axis=0) == steps.min(axis=0)
     with np.errstate(all="ignore"):
-        scaling = Scaling(steps.mean(axis=0), np.where(constant, 1.0, steps.std(axis=0)))
+        mean = np.average(steps, axis=0, weights=share)
+        std = np.sqrt(np.average((steps - mean) ** 2, axis=0, weights=share))
+        scaling = Scaling(mean, np.where(constant, 1.0, std))
     wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std))
     if len(wild):
         name = features[wild[0]] if features else f"channel {wild[0]}"

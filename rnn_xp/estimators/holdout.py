@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
-
-_SPLIT = 2  # what a seed is used for, as in `rnn_xp.train`
+from rnn_xp.train.feed.validation import SPLIT
 
 Index = NDArray[np.int64]
 
@@ -20,7 +19,7 @@ def hold_back(share: Any, count: int, seed: int, labels: Index | None = None) ->
     One series of each class is always trained on.
     """
     share = checks.number("validation", share, high=1.0, open_low=True)
-    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
+    order = np.random.default_rng([seed, 0, SPLIT]).permutation(count)
     free = order
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]  # class by class

@@ -13,13 +13,12 @@ from rnn_xp import checks
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import Backend
 from rnn_xp.cells import Cell
-from rnn_xp.data import Scaling
+from rnn_xp.data import Scaling, fit_scaling
 from rnn_xp.estimators import saving
 from rnn_xp.estimators.arguments import build, build_optimizer, build_schedule, draw_seed
 from rnn_xp.estimators.base import Estimator
 from rnn_xp.estimators.holdout import hold_back
 from rnn_xp.estimators.inputs import Series, check_alike, check_names, column_names, read
-from rnn_xp.estimators.scaling import weighted_scaling
 from rnn_xp.initializers import Initializer
 from rnn_xp.model import Sequential
 from rnn_xp.optim import Optimizer
@@ -168,10 +167,10 @@ class Supervised(Network):
         scaling = of_target = None
         if scale:
             own = _take(weights, rows)
-            scaling = weighted_scaling(X[rows], _take(lengths, rows), own)
+            scaling = fit_scaling(X[rows].swapaxes(0, 1), _take(lengths, rows), weights=own)
             X = scaling.apply(X)
             if labels is None:
-                of_target = weighted_scaling(y[rows, np.newaxis], None, own)
+                of_target = fit_scaling(y[np.newaxis, rows], weights=own)
                 y = of_target.apply(y)
         model = build(self, self.pooling, X.shape[2], outputs)
         result = self._train(

@@ -81,9 +81,9 @@ def _check(estimator: Any) -> None:
 
 
 def _size(value: Any) -> int:
-    """Return how many channels, outputs or classes something is for."""
+    """Return how many channels, outputs or classes something is for; -1: for none."""
     if isinstance(value, Scaling):
-        return len(value.mean) if value.mean.shape == value.std.shape else -1
+        return len(value.mean) if value.mean.shape == value.std.shape and value.is_usable else -1
     return len(value) if isinstance(value, np.ndarray) else int(value)
 
 

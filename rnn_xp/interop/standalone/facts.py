@@ -23,14 +23,21 @@ LEFT_OUT = (
 Of = dict[str, str | None]
 
 
+ANSWERS: Of = {
+    "backend.xp": "np",
+    "backend.asarray": "np.asarray",
+    "data.reset": "None",
+    "except MemoryError": None,
+    "parameter backend": None,
+}
+"""What holds where batch after batch is answered."""
+
+
 class Traits(NamedTuple):
     """What the facts depend on."""
 
     causal: bool  # the model can be streamed
     zoneout: bool
-    projection: bool
-    apart: bool  # a gate's recurrent part comes apart
-    learnt: bool  # the states that sequences begin with
     layers: frozenset[str]  # their kinds
     scaled: bool
     tokens: bool
@@ -41,14 +48,10 @@ class Traits(NamedTuple):
 def traits_of(model: Sequential, loss: str | None, scaled: bool) -> Traits:
     """Return what the facts of a model depend on."""
     layers = within(model)
-    recurrent = [layer for layer in layers if isinstance(layer, Recurrent)]
     activation = None if loss is None else LOSSES[loss].activation
     return Traits(
         model.causal,
-        any(rate for layer in recurrent for rate in layer.zoneouts),
-        any(layer.proj_size for layer in recurrent),
-        any(pair.apart for layer in recurrent for pair in layer.cell.pairs),
-        any(layer.learn_state for layer in recurrent),
+        any(any(layer.zoneouts) for layer in layers if isinstance(layer, Recurrent)),
         frozenset(kind.__name__ for layer in layers for kind in type(layer).__mro__),
         scaled,
         model.intake.kind == "tokens",
@@ -65,48 +68,25 @@ def within(layer: Layer) -> list[Layer]:
 
 def facts(traits: Traits) -> dict[str, Facts]:
     """Return the facts of every module."""
-    quiet = not traits.zoneout
     known: dict[str, dict[str, Of]] = {
         "entries": _entries(traits),
         "rnn_xp.engines.portable": {"Portable.forward_step": {"checked": "True"}},
         "rnn_xp.layers.dropout": {"Dropout.run": {"rng is None or not self.rate": "True"}},
-        "rnn_xp.layers.stack": {"Stack.run": _stack(quiet), "Stack._open": _open(traits.causal)},
-        "rnn_xp.model": {"Sequential.run": {"rng": "None", "budget and budget is not True": "False"}},
-        "rnn_xp.stream": {"_part": _part(traits), "_recurrent": {}},
-        "rnn_xp.train.predict": {"_outputs": _outputs(traits), "_answers": _answers(traits)},
-        "rnn_xp.sequence.workspace": {
-            "Workspace.__init__": {"choose(cell, xp=xp).engine": "rnn_xp.engines.portable.Portable(xp)"},
-            "Workspace.start": {},
-        },
+        "rnn_xp.layers.stack": {"Stack.run": _stack(traits), "Stack._open": _open(traits)},
+        "rnn_xp.model": {"Sequential.run": {"rng": "None"}},
+        "rnn_xp.stream": {"_part": _part(traits)},
+        "rnn_xp.train.predict": {"_outputs": _outputs(traits), "_answers": ANSWERS},
     }
-    workspace = known["rnn_xp.sequence.workspace"]
-    if quiet:
-        between: Of = {"between": "False", "self.between is not None": "False"}
-        workspace["Workspace.__init__"] |= {**between, "self.between: Between | None = None": None}
+    workspace: Of = {"choose(cell, xp=xp).engine": "rnn_xp.engines.portable.Portable(xp)"}
+    if not traits.zoneout:
+        workspace["between"] = "False"
         known["rnn_xp.sequence.run"] = {"Run.forward": {"self.between is not None": "False"}}
         known["rnn_xp.sequence.advance"] = {"advance": {"run.between is not None": "False"}}
         noises = "[layer.noise(None, i, 1, batch, new, Context(xp)) for i in range(layer.runs)]"
-        drawn: Of = {
-            "noises[0].keep is not None": "False",
-            noises: "[rnn_xp.sequence.run.QUIET] * layer.runs",
-        }
-        known["rnn_xp.stream"]["_recurrent"] = drawn
-    else:
-        known["rnn_xp.layers.stack"]["Stack.noise"] = {"rng": "None"}
-        known["rnn_xp.layers.noise"] = {"within_run": {"rng": "None"}}
-        known["rnn_xp.sequence.between"] = {"Between.enter": {"self.reset is None": "True"}}
-    if not traits.projection:
-        absent: Of = {"projected": "False", "params.weight_hr is not None": "False"}
-        absent["len(self.stages) - 1 + projected"] = "len(self.stages) - 1"
-        workspace["Workspace.__init__"] |= absent
-    if not traits.apart:
-        known["rnn_xp.engines.portable"]["Portable.forward_step"] |= {"apart": "0"}
-    if not traits.learnt:
-        workspace["Workspace.start"] = {"learnt is None": "True", "learnt": "None"}
-        known["rnn_xp.layers.stack"]["Stack.last"] = {"self.learn_state": "False"}
+        known["rnn_xp.stream"]["_recurrent"] = {noises: "[rnn_xp.sequence.run.QUIET] * layer.runs"}
     if not traits.causal:
         known["rnn_xp.sequence.recompute"] = {"segment_steps": {"recompute is True": "True"}}
-    return {**known}
+    return {**known, "rnn_xp.sequence.workspace": {"Workspace.__init__": workspace}}
 
 
 def _entries(traits: Traits) -> dict[str, Of]:
@@ -124,24 +104,21 @@ def _entries(traits: Traits) -> dict[str, Of]:
     }
 
 
-def _stack(quiet: bool) -> Of:
+def _stack(traits: Traits) -> Of:
     draw = "self.dropout, self.variational, shape, valid, device=x.device, xp=xp"
     own: Of = {
-        "rng": "None",
-        "reset": "None",
         "_begins(reset, reverse, xp=xp)": "None",
         f"between_layers(key, {draw})": "None",
         "self._drop(flow, mask, xp=xp)": "flow",
-        "masks.append(mask)": None,
-        "masks": "[]",
     }
-    return own | ({"count": "0", "between": "False", "noise": "QUIET"} if quiet else {})
+    return own | ({} if traits.zoneout else {"count": "0"})
 
 
-def _open(causal: bool) -> Of:
-    if causal:  # sequences are cut, each part short enough
-        return {"context.recompute": "None", "isinstance(run, Recomputed)": "False"}
-    return {"budget is not True": "False"}
+def _open(traits: Traits) -> Of:
+    if not traits.causal:
+        return {}
+    # sequences are cut, each part short enough
+    return {"context.recompute": "None", "isinstance(run, Recomputed)": "False"}
 
 
 def _part(traits: Traits) -> Of:
@@ -161,14 +138,3 @@ def _outputs(traits: Traits) -> Of:
     if traits.activation is not None:
         own["activation(y, xp=backend.xp)"] = f"rnn_xp.functional.{traits.activation}(y, xp=np)"
     return own
-
-
-def _answers(traits: Traits) -> Of:
-    own: Of = {
-        "backend.xp": "np",
-        "backend.asarray": "np.asarray",
-        "data.reset": "None",
-        "except MemoryError": None,
-        "parameter backend": None,
-    }
-    return own | ({"again or None": "None"} if traits.causal else {})

@@ -11,7 +11,7 @@ from rnn_xp import checks
 from rnn_xp.data.sequences import Dataset
 from rnn_xp.train.feed.prepare import Prepared
 
-_SPLIT = 2  # what a seed is used for; 1 is the order of training
+SPLIT = 2  # what a seed is used for; 1 is the order of training
 _MAY_BE = "a share, a Dataset, (X, y), (X, y, lengths) or (X, y, lengths, weights)"
 
 
@@ -74,5 +74,5 @@ def _split(data: Prepared, share: float, seed: int) -> tuple[Prepared, Prepared]
     if held >= count:
         msg = f"`validation` must leave a sequence to train on; got {share} of {count}."
         raise ValueError(msg)
-    order = np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
+    order = np.random.default_rng([seed, 0, SPLIT]).permutation(count)
     return data.take(np.sort(order[held:])), data.take(np.sort(order[:held]))
