@@ -29,7 +29,17 @@ def constant_outputs(loss: str, target: Host, weight: Host, K: int) -> Host:
         mean = np.clip(np.average(target, axis=0, weights=weight), RARE, 1 - RARE)
         answer = np.log(mean) - np.log1p(-mean)
     elif loss == "huber":
-        answer = np.median(target[weight > 0], axis=0)
+        answer = _balance(target.astype(np.float64), weight)
     else:
         answer = np.average(target, axis=0, weights=weight)
     return np.broadcast_to(answer, (len(target), K)).astype(np.float64)
+
+
+def _balance(target: Host, weight: Host) -> Host:
+    """Return where the slopes of the Huber loss of all targets (n, K) add up to 0, by bisection."""
+    low, high = target.min(axis=0), target.max(axis=0)
+    for _ in range(100):
+        middle = (low + high) / 2
+        rises = np.average(np.clip(middle - target, -1, 1), axis=0, weights=weight) > 0
+        low, high = np.where(rises, low, middle), np.where(rises, middle, high)
+    return (low + high) / 2

@@ -19,6 +19,11 @@ Source: TypeAlias = "Sequence[Level] | Sequential"
 def levels_of(source: Source, data: tuple[Any, ...], options: dict[str, Any]) -> list[Level]:
     """Return the levels that are given, or those of a model that `look` is called on."""
     if isinstance(source, Layer):
+        if len(data) < 2:
+            msg = (
+                "`source` must be followed by what `look` takes where it is a model: params and X; got less."
+            )
+            raise TypeError(msg)
         return look(source, *data, **options)
     if not isinstance(source, list | tuple) or not all(isinstance(each, Level) for each in source):
         came = type(source).__name__
@@ -37,7 +42,7 @@ def levels_of(source: Source, data: tuple[Any, ...], options: dict[str, Any]) ->
 def signal(level: Level, name: str) -> Floats:
     """Return a state or a gate of a level by its name, (N, T, H or P)."""
     known = {**level.gates, **level.states}
-    checks.one_of(f"signal` of `{level.name}", name, known)
+    checks.one_of(f"state` of `{level.name}", name, known)
     return known[name].astype(np.float64)
 
 

@@ -73,6 +73,11 @@ def _where(_: Node, inputs: Inputs) -> tuple[Any, ...]:
     return (np.where(*inputs),)
 
 
+def _mod(node: Node, inputs: Inputs) -> tuple[Any, ...]:
+    """Return the rest of a division: with the sign of the divisor, or, with fmod, of the dividend."""
+    return _pointwise(np.fmod if node.attributes.get("fmod") else np.mod)(node, inputs)
+
+
 def _divided(a: Any, b: Any) -> Any:
     """Return a / b, of integers towards 0 as in C."""
     if a.dtype.kind == "f":
@@ -129,7 +134,7 @@ FORMS: dict[str, Form] = {
     "Sub": _pointwise(np.subtract),
     "Mul": _pointwise(np.multiply),
     "Div": _pointwise(_divided),
-    "Mod": _pointwise(np.mod),
+    "Mod": _mod,
     "Min": _pointwise(np.minimum),
     "Max": _pointwise(np.maximum),
     "And": _pointwise(np.logical_and),

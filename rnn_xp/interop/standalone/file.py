@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnn_xp import checks, tree
 from rnn_xp.backend import to_numpy
 from rnn_xp.data import Scaling
+from rnn_xp.data.arguments import names
 from rnn_xp.interop.standalone.entries import ENTRIES, LABELLED, MAIN
 from rnn_xp.interop.standalone.facts import LEFT_OUT, facts, traits_of, within
 from rnn_xp.interop.standalone.fold import fold
@@ -196,7 +197,7 @@ def source(
             msg = f"`scaling` must be {wanted}, and None for tokens; got {len(scaling.mean)} of them."
             raise ValueError(msg)
     outputs = 2 if model.output_size == 1 else model.output_size
-    if classes is not None and len(classes) != outputs:
+    if classes is not None and len(names("classes", classes)) != outputs:
         msg = f"`classes` must hold a name for each of {outputs} outputs; got {len(classes)}."
         raise ValueError(msg)
     if not tree.leaves(params):
