@@ -200,6 +200,10 @@ def source(
     if classes is not None and len(names("classes", classes)) != outputs:
         msg = f"`classes` must hold a name for each of {outputs} outputs; got {len(classes)}."
         raise ValueError(msg)
+    if classes is not None and model.output_size == 1 and loss != "binary_cross_entropy":
+        must = "`loss` must be 'binary_cross_entropy' where one output tells two `classes` apart, at 0.5"
+        msg = f"{must}; got {loss!r}."
+        raise ValueError(msg)
     if not tree.leaves(params):
         msg = f"`model` must have parameters; got {model!r}."
         raise ValueError(msg)
