@@ -231,3 +231,15 @@ def test_on_other_arrays(name):
     assert found[0].kinds == found[1].kinds == ["rate-low"]
     for a, b in zip(found[0].numbers.values(), found[1].numbers.values(), strict=True):
         assert a == pytest.approx(b, rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.45, 0.2])
+def test_the_best_constant_of_the_huber_loss_is_found(share):
+    """Against a fine grid, for targets 0 and 1 and a few far ones."""
+    target = np.concatenate([np.arange(100) < 100 * share, np.full(3, 7.0)])[:, None].astype(float)
+    weight = np.linspace(1, 2, len(target))
+    grid = np.linspace(-1, 8, 90001)
+    error = np.abs(grid - target)
+    losses = weight @ np.where(error < 1, error * error / 2, error - 0.5)
+    (found,) = constant_outputs("huber", target, weight, 1)[0]
+    assert found == pytest.approx(grid[losses.argmin()], abs=1e-4)

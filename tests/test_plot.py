@@ -253,6 +253,11 @@ def test_text_as_html_and_for_a_terminal() -> None:
             "`source` must hold gradients: give rx.probe.look the targets",
         ),
         (lambda: plot.gradient_norms([level()], state="c"), ValueError, "`state` must be one of 'h'"),
+        (
+            lambda: plot.states(rx.Sequential(rx.GRU(1, 2))),
+            TypeError,
+            "`source` must be followed by what `look` takes where it is a model: params and X; got less",
+        ),
         (lambda: plot.gates([level()], margin=0.5), ValueError, "`margin` must be .* < 0.5; got 0.5"),
         (lambda: plot.gates([level(bounds={})]), ValueError, "`source` must have gates with bounds; got RNN"),
         (

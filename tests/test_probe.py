@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rnn_xp as rx
+from rnn_xp.cells.activations import ACTIVATIONS, BOUNDS
 
 RNG = np.random.default_rng(7)
 
@@ -168,6 +169,7 @@ def test_levels_are_named_by_their_place():
         (rx.RNN(2, 3), {"h": (-1, 1)}),
         (rx.RNN(2, 3, nonlinearity="relu"), {}),
         (rx.RNN(2, 3, nonlinearity=("elu", 0.5)), {}),
+        (rx.RNN(2, 3, nonlinearity=("hard_sigmoid", 0.5)), {"h": (0, 1)}),
     ],
     ids=repr,
 )
@@ -195,3 +197,12 @@ def test_a_learnt_state_and_zoneout_are_in_it():
     (level,) = rx.probe.look(model, params, X, y)
     reference = rx.predict(rx.Sequential(*model.layers[:1]), params[:1], X)
     np.testing.assert_allclose(level.states["h"], reference, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_bounds_of_activations_are_those_that_they_come_to(name):
+    y = ACTIVATIONS[name](np.linspace(-1e6, 1e6, 20001), xp=np)
+    if name in BOUNDS:
+        np.testing.assert_allclose((y.min(), y.max()), BOUNDS[name], atol=1e-5)
+    elif name != "scaled_tanh":  # whose bounds are its constants'
+        assert y.max() - y.min() > 1e3

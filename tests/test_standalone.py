@@ -506,6 +506,12 @@ def test_what_source_refuses():
         source(model, params, scaling=(0.0, 1.0))
     with pytest.raises(ValueError, match="`classes` must hold a name for each of 2 outputs; got 3"):
         source(model, params, classes=["a", "b", "c"])
+    with pytest.raises(TypeError, match="`classes` must"):
+        source(model, params, classes=3)
+    one = rx.Sequential(rx.GRU(3, 2), rx.LastStep(), rx.Linear(2, 1))
+    words = "`loss` must be 'binary_cross_entropy' where one output tells two `classes` apart.*; got None"
+    with pytest.raises(ValueError, match=words):
+        source(one, one.init(rx.get_backend("numpy")), classes=["a", "b"])
     with pytest.raises(ValueError, match=r"`scaling` must be of C = 3 features, .*; got 2"):
         source(model, params, scaling=rx.data.Scaling(np.zeros(2), np.ones(2)))
     with pytest.raises(ValueError, match="`model` must have parameters"):

@@ -212,6 +212,9 @@ ACTIVATIONS = {
 }
 """The activations by name, with their usual constants."""
 
+BOUNDS = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
+"""Between which values an activation stays, whatever its constants; of those that do."""
+
 POSITIVE = ("leaky_relu", "thresholded_relu", "elu", "scaled_tanh")
 """Those whose first constant must not be negative, for the slope to follow from the value."""
 

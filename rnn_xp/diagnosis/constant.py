@@ -42,4 +42,5 @@ def _balance(target: Host, weight: Host) -> Host:
         middle = (low + high) / 2
         rises = np.average(np.clip(middle - target, -1, 1), axis=0, weights=weight) > 0
         low, high = np.where(rises, low, middle), np.where(rises, middle, high)
-    return (low + high) / 2
+    best: Host = (low + high) / 2
+    return best

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp.backend import to_numpy
+from rnn_xp.cells.activations import BOUNDS
 from rnn_xp.engines import plans
 from rnn_xp.layers import GRU, LSTM, RNN, Recurrent
 from rnn_xp.sequence import Params, Recomputed, Run, Valid
@@ -16,9 +17,6 @@ from rnn_xp.sequence.run import QUIET
 from rnn_xp.typing import Array
 
 Host: TypeAlias = NDArray[Any]
-
-BOUNDS = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
-"""Between which values an activation stays, where that does not hang on its constants."""
 
 
 class Level(NamedTuple):
@@ -115,8 +113,13 @@ def _bounds(layer: Recurrent) -> dict[str, tuple[float, float]]:
         case LSTM():
             gate, candidate, output = layer.activations
             of = {"i": gate, "f": gate, "g": candidate, "o": gate, "tanh_c": output}
-            if BOUNDS.get(str(gate)) == (0.0, 1.0) and not layer.proj_size:
+            if _name(gate) in ("sigmoid", "hard_sigmoid") and not layer.proj_size:
                 of["h"] = output
         case _:
             of = {}
-    return {name: BOUNDS[spec] for name, spec in of.items() if isinstance(spec, str) and spec in BOUNDS}
+    return {name: BOUNDS[_name(spec)] for name, spec in of.items() if _name(spec) in BOUNDS}
+
+
+def _name(spec: Any) -> str:
+    """Return the name of an activation that may come with constants."""
+    return spec if isinstance(spec, str) else str(spec[0])
