@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -226,6 +227,32 @@ def test_read_back() -> None:
 
 
 @pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize(
+    "layer", [rx.LSTM(2, 3, bidirectional=True), rx.GRU(2, 3, reverse=True), rx.RNN(2, 3, learn_state=True)]
+)
+def test_read_back_where_sizes_are_fixed(layer: rx.Recurrent, lengths: bool) -> None:
+    """A graph may be of one T or N alone, down to 1: it is read as for all sizes."""
+    size = layer.hidden_size * layer.directions
+    for head in (rx.LastStep(), rx.MaxPool(), rx.Dropout(0.5)):
+        model = rx.Sequential(layer, head, rx.Linear(size, 2))
+        params = initialised(model, 0)
+        for T, N in itertools.product((0, 1, 2, 3, 4, 5), (0, 1, 2, 6)):
+            proto = interop.export(model, params, lengths=lengths)
+            for value in (*proto.graph.input, *proto.graph.output):
+                for dim in value.type.tensor_type.shape.dim:
+                    dim.dim_value = {"T": T, "N": N}.get(dim.dim_param) or dim.dim_value
+            found = interop.read(proto, "numpy")
+            if T != 1 or isinstance(head, rx.Dropout):  # of one step, the last one is also the largest
+                assert without_what_is_for_training(found.model) == without_what_is_for_training(model)
+            X = data(random.Random(0), model, T or 6, N or 3)
+            ends = np.arange(len(X)) % X.shape[1] + 1 if lengths else None
+            answers = [
+                rx.predict(*each, X, lengths=ends) for each in ((model, params), (found.model, found.params))
+            ]
+            np.testing.assert_allclose(*answers, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
 def test_streaming(lengths: bool) -> None:
     """Chunks with their state carried give what the whole gives, where all runs go with time."""
     for number in range(400, 415):
@@ -281,8 +308,8 @@ def test_states_are_those_of_the_model() -> None:
 
 @pytest.mark.parametrize("lengths", [None, [5, 0, 2, 1]])
 def test_the_last_step_behind_a_way_around_both_directions(lengths: Any) -> None:
-    """It is gathered: the first step of the features that run against time."""
-    model = rx.Sequential(rx.Residual(rx.GRU(6, 3, bidirectional=True)), rx.LastStep())
+    """It is gathered: the first step of features that run against time; a Linear has a bias at no step."""
+    model = rx.Sequential(rx.Linear(6, 6), rx.Residual(rx.GRU(6, 3, bidirectional=True)), rx.LastStep())
     params = initialised(model, 0)
     X = np.random.RandomState(0).standard_normal((4, 5, 6)).astype(np.float32)
     proto = interop.export(model, params, lengths=lengths is not None)

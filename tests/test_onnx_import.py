@@ -11,8 +11,8 @@ import pytest
 import rnn_xp as rx
 from rnn_xp.functional import sigmoid, softmax
 from rnn_xp.interop import onnx as interop
-from rnn_xp.interop.onnx.forms import FORMS as COMPUTED
-from rnn_xp.interop.onnx.source import Node
+from rnn_xp.interop.onnx.reading.computed import COMPUTED
+from rnn_xp.interop.onnx.reading.file import Node
 
 onnx = pytest.importorskip("onnx", reason="onnx and onnxruntime are not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnx and onnxruntime are not installed")
@@ -493,34 +493,57 @@ FORMS: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
         [A, np.asarray([-1, 3]), np.asarray([-9, 0]), np.asarray([1, 2]), np.asarray([-1, -2])],
         {},
     ),
+    "slice back from before the first": (
+        "Slice",
+        [A, np.asarray([-9, -2]), np.asarray([-9, -9]), np.asarray([2, 1]), np.asarray([-1, -1])],
+        {},
+    ),
     "slice": ("Slice", [A, np.asarray([1]), np.asarray([LAST])], {}),
     "elements": ("GatherElements", [A, np.asarray([[[0, -1, 1, 0]]])], {"axis": 0}),
     "nd": ("GatherND", [A, np.asarray([[1, -1], [0, 2]])], {}),
     "nd of batches": ("GatherND", [A, np.asarray([[[1]], [[0]]])], {"batch_dims": 1}),
+    "rows": ("Gather", [A, np.asarray([[2, -1]])], {"axis": 1}),
+    "one beside the other": ("Concat", [A, A * 2], {"axis": -1}),
     "tiled": ("Tile", [B, np.asarray([2, 3])], {}),
     "expanded": ("Expand", [B, np.asarray([2, 1, 4])], {}),
+    "the same": ("Identity", [B], {}),
     "squeezed": ("Squeeze", [B], {}),
+    "unsqueezed": ("Unsqueeze", [B, np.asarray([-1, 1])], {}),
     "reshaped": ("Reshape", [A, np.asarray([0, -1])], {}),
     "size": ("Size", [A], {}),
     "a part of the shape": ("Shape", [A], {"start": -2, "end": -1}),
     "quotient of integers": ("Div", [B, np.asarray([2])], {}),
     "quotient": ("Div", [A, np.asarray(2, np.float32)], {}),
     "remainder": ("Mod", [B, np.asarray([-2])], {}),
+    "remainder as in C": ("Mod", [A, np.asarray(3, np.float32)], {"fmod": 1}),
+    "sum of two": ("Add", [A, A[0]], {}),
+    "difference": ("Sub", [A, A[0]], {}),
+    "product of two": ("Mul", [A, A[:, :1]], {}),
+    "equal": ("Equal", [B, np.asarray([[5], [3]])], {}),
+    "less": ("Less", [A, A[:, ::-1].copy()], {}),
+    "less or equal": ("LessOrEqual", [A, A * 0], {}),
+    "greater": ("Greater", [A, A * 0], {}),
+    "greater or equal": ("GreaterOrEqual", [A, A * 0], {}),
     "smallest": ("Min", [A, A * 0, A * 0 + 1], {}),
     "largest": ("Max", [A], {}),
     "negative": ("Neg", [A], {}),
+    "without its sign": ("Abs", [A], {}),
     "not": ("Not", [A > 0], {}),
     "and": ("And", [A > 0, B > 4], {}),
+    "or": ("Or", [A > 0, B > 4], {}),
     "chosen": ("Where", [B > 0, B, np.asarray(0)], {}),
     "top": ("TopK", [B, np.asarray([2])], {}),
     "bottom": ("TopK", [A, np.asarray([2])], {"largest": 0, "axis": 1}),
     "scattered": ("ScatterElements", [A, np.asarray([[[2]]]), np.ones((1, 1, 1), np.float32)], {"axis": 1}),
+    "scattered from the end": ("ScatterElements", [B, np.asarray([[-1, 0]]), B[:, :2] * 0], {"axis": 1}),
     "range": ("Range", [np.asarray(9), np.asarray(-1), np.asarray(-3)], {}),
     "sum": ("ReduceSum", [A, np.asarray([-1, 0])], {"keepdims": 0}),
     "sum of none": ("ReduceSum", [A], {"noop_with_empty_axes": 1}),
     "sum of all": ("ReduceSum", [A], {}),
     "product": ("ReduceProd", [B], {"axes": [1]}),
     "mean": ("ReduceMean", [A], {"axes": [1]}),
+    "smallest of an axis": ("ReduceMin", [A], {"axes": [-1], "keepdims": 0}),
+    "largest of an axis": ("ReduceMax", [A], {"axes": [0, 2]}),
     "cast": ("Cast", [A], {"to": 9}),
     "filled": ("ConstantOfShape", [np.asarray([2, 2])], {}),
     "an integer": ("Constant", [], {"value_int": 3}),
@@ -543,6 +566,10 @@ def test_forms(case: str) -> None:
     for given, wanted in zip(COMPUTED[op](node, arrays), expected, strict=True):
         np.testing.assert_array_equal(given, wanted)
         assert given.dtype == wanted.dtype
+
+
+def test_every_form_has_a_case() -> None:
+    assert {op for op, _, _ in FORMS.values()} == set(COMPUTED)
 
 
 # what is refused
@@ -833,10 +860,53 @@ def test_lengths_that_are_not_used_throughout() -> None:
     )
     with pytest.raises(ValueError, match="its sequence_lens are not the lengths"):
         interop.load(other, "numpy")
+    for op in ("ReduceMean", "ReduceMax"):  # over the zeros of the padding, which may be the largest
+
+        def pooled(b: Builder, x: str, ends: str, op: str = op) -> str:
+            return b.node(op, steps(b, x, lengths=ends), axes=[0], keepdims=0)
+
+        with pytest.raises(ValueError, match="does not go over all valid steps, and them alone"):
+            interop.load(graph(pooled), "numpy")
+
+    def global_max(b: Builder, x: str, ends: str) -> str:
+        return b.node("GlobalMaxPool", b.node("Transpose", steps(b, x, lengths=ends), perm=[1, 2, 0]))
+
     with pytest.raises(ValueError, match="does not go over all valid steps, and them alone"):
-        interop.load(
-            graph(lambda b, x, ends: b.node("ReduceMean", steps(b, x, lengths=ends), axes=[0])), "numpy"
-        )
+        interop.load(graph(global_max), "numpy")
+
+
+def test_lengths_that_are_treated_apart() -> None:
+    """A sequence of one step, or one that fills the batch, may be met in no other way than the others."""
+    for special in ("one", "all"):
+        b, x = begun()
+        ends = b.input("ends", ("n",), np.int32)
+        last = b.axes("Squeeze", lstm(b, x, lengths=ends)[1], 0)
+        count = b.node("Gather", b.node("Shape", x), b.constant(0, np.int64))
+        apart = b.constant(1, np.int32) if special == "one" else b.node("Cast", count, to=6)
+        found = b.axes("Unsqueeze", b.node("Equal", ends, apart), 1)
+        y = b.node("Where", found, b.constant(0.0), last)
+        with pytest.raises(ValueError, match="it is not all of what LSTM"):
+            interop.load(b.model(y, axes=2), "numpy")
+
+
+def test_indices_that_are_fewer_than_the_data() -> None:
+    """GatherElements takes the features that its indices are for: the first one alone, here."""
+    b, x = begun()
+    ends = b.input("ends", ("n",), np.int64)
+    places = b.axes("Unsqueeze", b.node("Sub", ends, b.constant(1, np.int64)), 0, 2)
+    first = b.axes("Squeeze", b.node("GatherElements", steps(b, x), places, axis=0), 0)
+    data, lengths = b.normal((6, 3, 2)).astype(np.float32), np.asarray([2, 6, 1])
+    (found,) = run(b.model(first, axes=2), {"x": data, "ends": lengths})
+    assert found.shape == (3, 1)
+    with pytest.raises(ValueError, match="it is not all of what LSTM"):
+        interop.load(b.model(first, axes=2), "numpy")
+
+
+def test_a_graph_without_weights() -> None:
+    b, x = begun()
+    pooled = b.node("ReduceMean", x, axes=[0], keepdims=0)
+    with pytest.raises(ValueError, match="output 'ReduceMean_0_0' is not understood: it holds no weights"):
+        interop.load(b.model(pooled, axes=2), "numpy")
 
 
 def test_tokens_and_tables() -> None:
@@ -971,7 +1041,9 @@ def test_a_tensor_that_is_not_whole() -> None:
 
 def test_what_a_graph_asks_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tensor that doubles and doubles is refused before it is there."""
-    monkeypatch.setattr("rnn_xp.interop.onnx.moves.LIMIT", 2**20)  # the limit itself would take seconds
+    monkeypatch.setattr(
+        "rnn_xp.interop.onnx.reading.moves.LIMIT", 2**20
+    )  # the limit itself would take seconds
     b, x = begun()
     doubled = b.constant(np.ones(2**10))
     for _ in range(40):
@@ -979,3 +1051,27 @@ def test_what_a_graph_asks_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     total = b.node("ReduceSum", doubled, keepdims=0)
     with pytest.raises(ValueError, match="it would make a tensor of the shape"):
         interop.load(b.model(b.node("Add", x, total)), "numpy")
+
+
+def test_what_all_tensors_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many that fit one by one do not fit together; a large file may have many."""
+    monkeypatch.setattr("rnn_xp.interop.onnx.reading.interpret.ROOM", 2**15)
+
+    def graph(count: int) -> Any:
+        b, x = begun()
+        total = b.constant(0.0)
+        for _ in range(count):
+            long = b.node("Expand", total, b.ints(2**12))
+            total = b.node("ReduceMax", long, keepdims=0)
+        return b.model(b.node("Add", steps(b, x), total))
+
+    interop.load(graph(4), "numpy")
+    with pytest.raises(
+        ValueError, match=r"\(Expand\) .*: with it the graph's tensors would hold far more numbers"
+    ):
+        interop.load(graph(16), "numpy")
+    b, x = begun()
+    large = b.weight(3, 2**13)
+    for _ in range(8):
+        large = b.node("Identity", large)
+    interop.load(b.model(b.node("MatMul", steps(b, x), large)), "numpy")

@@ -6,9 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_xp.interop.onnx.elements import BLANK, OTHER, Call, Elements, Flow, Host, Made, Names, moved, renamed
-from rnn_xp.interop.onnx.pools import SUM, mean
-from rnn_xp.interop.onnx.row import between, path, single
+from rnn_xp.interop.onnx.reading.elements import (
+    BLANK,
+    OTHER,
+    Call,
+    Elements,
+    Flow,
+    Host,
+    Made,
+    Names,
+    moved,
+    renamed,
+)
+from rnn_xp.interop.onnx.reading.pooling import SUM, mean
+from rnn_xp.interop.onnx.reading.sequential import between, path, single
 from rnn_xp.layers import Embedding, EmbeddingParams, Linear, LinearParams, Residual
 
 

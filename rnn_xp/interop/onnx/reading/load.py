@@ -9,9 +9,9 @@ import numpy as np
 from rnn_xp import tree
 from rnn_xp.backend import Backend, get_backend
 from rnn_xp.data.scaling import Scaling
-from rnn_xp.interop.onnx.elements import Example
-from rnn_xp.interop.onnx.interpret import Found, NotUnderstoodError, interpret
-from rnn_xp.interop.onnx.source import Input, Source, opened
+from rnn_xp.interop.onnx.reading.elements import Example
+from rnn_xp.interop.onnx.reading.file import Input, Source, opened
+from rnn_xp.interop.onnx.reading.interpret import Found, NotUnderstoodError, interpret
 from rnn_xp.layers import Linear, LinearParams
 from rnn_xp.model import Sequential
 from rnn_xp.typing import Tree
@@ -143,10 +143,10 @@ def _x(graph: Source) -> Input:
 
 
 def _example(graph: Source, x: Input, axes: str, number: int) -> Example:
-    """Return sizes that fit X, and as many lengths, where the graph takes any, of 1 to T."""
+    """Return sizes that fit X, and as many lengths, where the graph takes any: of 1 and T, and not sorted."""
     T, N = (x.shape[axes.index(axis)] or size for axis, size in zip("TN", SIZES[number], strict=True))
     takes = any(each.kind == "i" and len(each.shape) == 1 for each in graph.inputs)
-    return Example(T, N, tuple(T - (3 * n + number) % T for n in range(N)) if takes else None)
+    return Example(T, N, tuple((n - number) % T or T for n in range(N)) if takes else None)
 
 
 def _same(a: Found, b: Found) -> bool:

@@ -11,8 +11,8 @@ from rnn_xp import checks, functional, tree
 from rnn_xp.atomic import PathLike, atomic_write
 from rnn_xp.backend import to_numpy
 from rnn_xp.data.scaling import Scaling
-from rnn_xp.interop.onnx.emit import emit
-from rnn_xp.interop.onnx.graph import Graph, Value
+from rnn_xp.interop.onnx.writing.graph import Graph, Value
+from rnn_xp.interop.onnx.writing.layers import emit
 from rnn_xp.losses import LOSSES
 from rnn_xp.model import Sequential
 from rnn_xp.typing import Tree

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from rnn_xp.interop.onnx import operators
-from rnn_xp.interop.onnx.graph import Graph, Value
+from rnn_xp.interop.onnx.writing.graph import Graph, Value
 from rnn_xp.layers import (
     Dropout,
     Embedding,

@@ -7,8 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rnn_xp.interop.onnx import maps, operators
-from rnn_xp.interop.onnx.elements import (
+from rnn_xp.interop.onnx import operators
+from rnn_xp.interop.onnx.reading import features
+from rnn_xp.interop.onnx.reading.computed import DTYPES
+from rnn_xp.interop.onnx.reading.elements import (
     BLANK,
     Call,
     Flow,
@@ -19,9 +21,8 @@ from rnn_xp.interop.onnx.elements import (
     marks,
     moved,
 )
-from rnn_xp.interop.onnx.forms import DTYPES
-from rnn_xp.interop.onnx.moves import axis_of
-from rnn_xp.interop.onnx.pools import reduction
+from rnn_xp.interop.onnx.reading.moves import axis_of
+from rnn_xp.interop.onnx.reading.pooling import reduction
 from rnn_xp.layers import Dropout, Recurrent
 
 GIVEN = "a state that the caller gives"
@@ -112,16 +113,16 @@ def _sequences(call: Call) -> tuple[Flow, Any]:
 def _ends(call: Call, who: Any, layer: Recurrent) -> Any:
     """Return where a node's sequences end, (N,)."""
     T, _, lengths = call.elements.example
-    if not call.has(4) or (call.constant(4) == T).all():
-        if lengths is not None and layer.ways[-1]:
-            msg = "it runs against time without the lengths of its sequences, that the graph takes"
-            raise ValueError(msg)
-        return np.full(len(who), T)
     ends = np.asarray(call.elements.example.ends)[who]
-    if not np.array_equal(call.constant(4), ends):
+    if call.has(4) and np.array_equal(call.constant(4), ends):
+        return ends
+    if call.has(4) and (call.constant(4) != T).any():
         msg = "its sequence_lens are not the lengths that the graph takes"
         raise ValueError(msg)
-    return ends
+    if lengths is not None and layer.ways[-1]:
+        msg = "it runs against time without the lengths of its sequences, that the graph takes"
+        raise ValueError(msg)
+    return np.full(len(who), T)
 
 
 def _start(call: Call, place: int, shape: tuple[int, ...]) -> Host:
@@ -149,13 +150,13 @@ RULES: dict[str, Rule] = {
     "RNN": recurrent,
     "GRU": recurrent,
     "LSTM": recurrent,
-    "MatMul": maps.matmul,
-    "Gemm": maps.gemm,
-    "Gather": maps.embedding,
-    "Add": maps.add,
-    "Sub": maps.subtract,
-    "Mul": maps.multiply,
-    "Div": maps.divide,
+    "MatMul": features.matmul,
+    "Gemm": features.gemm,
+    "Gather": features.embedding,
+    "Add": features.add,
+    "Sub": features.subtract,
+    "Mul": features.multiply,
+    "Div": features.divide,
     "ReduceMean": reduction,
     "ReduceMax": reduction,
     "ReduceSum": reduction,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp.interop.onnx.moves import fits
-from rnn_xp.interop.onnx.source import Node
+from rnn_xp.interop.onnx.reading.file import Node
+from rnn_xp.interop.onnx.reading.moves import fits
 from rnn_xp.layers import LastStep, Layer, Signal
 
 Host: TypeAlias = NDArray[Any]
@@ -73,11 +73,18 @@ class Flow:
 
 
 class Elements:
-    """All flows of a graph."""
+    """All flows of a graph, and how many elements its tensors may still hold."""
 
-    def __init__(self, example: Example) -> None:
-        self.example = example
+    def __init__(self, example: Example, room: int) -> None:
+        self.example, self.room = example, room
         self.flows: list[Flow] = []
+
+    def hold(self, results: Sequence[Any]) -> None:
+        """Count what a node gives: each tensor may fit, and many of them not."""
+        self.room -= sum((each.names if isinstance(each, Made) else each).size for each in results)
+        if self.room < 0:
+            msg = "with it the graph's tensors would hold far more numbers than its file"
+            raise ValueError(msg)
 
     def add(self, shape: tuple[int, ...], made: str, signal: Signal | None = None, **more: Any) -> Flow:
         """Add a flow, and number its elements."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rnn_xp.configs import from_config
-from rnn_xp.interop.onnx.elements import Flow
+from rnn_xp.interop.onnx.reading.elements import Flow
 from rnn_xp.layers import Layer, Recurrent
 from rnn_xp.model import Sequential
 

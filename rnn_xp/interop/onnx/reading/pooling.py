@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_xp.interop.onnx.elements import BLANK, LOW, Call, Elements, Flow, Host, Names, moved
-from rnn_xp.interop.onnx.moves import reduced
+from rnn_xp.interop.onnx.reading.elements import BLANK, LOW, OTHER, Call, Elements, Flow, Host, Names, moved
+from rnn_xp.interop.onnx.reading.moves import reduced
 from rnn_xp.layers import MaxPool, MeanPool
 
 SUM = "a sum over the steps"
@@ -57,15 +57,19 @@ def _over_steps(elements: Elements, flow: Flow, fibres: Names, filler: int | Non
         raise ValueError(msg)
     _, n, c = flow.local(best)
     valid = elements.example.valid
-    wanted = np.where(valid[:, n], flow.all[:, n, c], -1)  # (T, n fibres)
-    came = np.where(fibres == filler, -1, fibres)
-    size = max(len(wanted), came.shape[1])
-    pairs = [np.pad(each, ((0, size - len(each)), (0, 0)), constant_values=-1) for each in (wanted, came.T)]
-    wanted, came = (np.sort(each, axis=0) for each in pairs)
-    if not np.array_equal(wanted, came) or (filler is None and fibres.min() < 0):
+    wanted = np.where(valid[:, n], flow.all[:, n, c], BLANK)  # (T, n fibres)
+    came = np.where(fibres >= 0, fibres, np.where(fibres == filler, BLANK, OTHER)).T  # a 0 may be the largest
+    size = max(len(wanted), len(came))
+    if not np.array_equal(_sorted(wanted, size), _sorted(came, size)):
         msg = f"it does not go over all valid steps, and them alone, of {flow.made}"
         raise ValueError(msg)
     return n, c
+
+
+def _sorted(names: Names, size: int) -> Names:
+    """Return columns of names in order, filled up to a size."""
+    lacking = ((0, size - len(names)), (0, 0))
+    return np.sort(np.pad(names, lacking, constant_values=BLANK), axis=0)
 
 
 def mean(elements: Elements, names: Names, flow: Flow, values: Host, *, divide: bool) -> Names:

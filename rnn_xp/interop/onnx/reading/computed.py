@@ -1,4 +1,4 @@
-"""The operators that compute shapes, masks and constants, in NumPy: `FORMS`, by name, with all of `MOVES`."""
+"""Operators that compute shapes, masks and constants, in NumPy: `COMPUTED`, by name, with all of `MOVES`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from rnn_xp.interop.onnx.moves import MOVES, Form, Host, Inputs, axis_of, beside, fits, option, reduced
-from rnn_xp.interop.onnx.source import Node
+from rnn_xp.interop.onnx.reading.file import Node
+from rnn_xp.interop.onnx.reading.moves import (
+    MOVES,
+    Form,
+    Host,
+    Inputs,
+    axis_of,
+    beside,
+    fits,
+    option,
+    reduced,
+)
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 11: "float64"}
 DTYPES |= {10: "float32", 16: "float32"}  # float16 and bfloat16 are wide enough
@@ -116,7 +126,7 @@ def _reduction(function: Callable[..., Any]) -> Form:
     return form
 
 
-FORMS: dict[str, Form] = {
+COMPUTED: dict[str, Form] = {
     **MOVES,
     "Cast": _cast,
     "Shape": _shape,

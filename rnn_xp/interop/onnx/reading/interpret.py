@@ -6,19 +6,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_xp.interop.onnx.elements import Call, Elements, Example, Made, Names, OutOfOrderError
-from rnn_xp.interop.onnx.forms import FORMS
-from rnn_xp.interop.onnx.maps import Affine
-from rnn_xp.interop.onnx.moves import MOVES, fits, option
+from rnn_xp import tree
 from rnn_xp.interop.onnx.operators import GATES
-from rnn_xp.interop.onnx.row import between, path
-from rnn_xp.interop.onnx.rules import ENDS, GIVEN, MEMORY, RULES
-from rnn_xp.interop.onnx.source import Branch, Input, Node, Source
+from rnn_xp.interop.onnx.reading.computed import COMPUTED
+from rnn_xp.interop.onnx.reading.elements import Call, Elements, Example, Made, Names, OutOfOrderError
+from rnn_xp.interop.onnx.reading.features import Affine
+from rnn_xp.interop.onnx.reading.file import Branch, Input, Node, Source
+from rnn_xp.interop.onnx.reading.layers import ENDS, GIVEN, MEMORY, RULES
+from rnn_xp.interop.onnx.reading.moves import MOVES, fits, option
+from rnn_xp.interop.onnx.reading.sequential import between, path
 from rnn_xp.layers import Recurrent, Signal
 from rnn_xp.model import Sequential
 
 FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a node whose inputs do not fit may raise on its way."""
+
+ROOM, TIMES = 2**27, 16
+"""Elements that all tensors of a graph may hold: so many, and so many times those of its file."""
 
 NOT_OURS = "`source` holds what no model of rnn_xp does"
 
@@ -42,7 +46,7 @@ class Found(NamedTuple):
 
 def interpret(graph: Source, x: Input, axes: str, example: Example) -> Found:
     """Return the model that a graph is, if X has these axes."""
-    elements = Elements(example)
+    elements = Elements(example, ROOM + TIMES * sum(array.size for array in graph.constants.values()))
     values: dict[str, Any] = {**graph.constants}
     for each in graph.inputs:
         values[each.name] = _given(elements, each, axes if each is x else "")
@@ -87,6 +91,7 @@ def _go(elements: Elements, node: Node, opset: int, values: dict[str, Any]) -> N
     inputs = [values[name] if name else None for name in node.inputs]
     if node.op != "If":
         results = _results(elements, node, opset, inputs)
+        elements.hold(results)
     else:
         taken = Call(elements, node, opset, inputs).constant(0).item()
         branch = node.attributes["then_branch" if taken else "else_branch"]
@@ -124,10 +129,10 @@ def _results(elements: Elements, node: Node, opset: int, inputs: list[Any]) -> t
     made = [isinstance(value, Made) for value in inputs]
     if op in ("Shape", "Size"):
         inputs = [value.names if isinstance(value, Made) else value for value in inputs]
-        return FORMS[op](node, inputs)
-    if not any(made) and op in FORMS:
+        return COMPUTED[op](node, inputs)
+    if not any(made) and op in COMPUTED:
         with np.errstate(all="ignore"):
-            return FORMS[op](node, inputs)
+            return COMPUTED[op](node, inputs)
     if made and made[0] and op in MOVES and (op == "Concat" or not any(made[1:])):
         if op == "Slice":
             _check_cut(node, inputs)
@@ -187,5 +192,8 @@ def _found(elements: Elements, outputs: list[Any]) -> Found:
     layers, params = between(start, flow)
     if not layers:
         msg = "it is X itself"
+        raise ValueError(msg)
+    if not tree.leaves(params):
+        msg = "it holds no weights; a model of rnn_xp has some"
         raise ValueError(msg)
     return Found(Sequential(*layers), tuple(params), start.params or None, end)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp.interop.onnx.source import Node
+from rnn_xp.interop.onnx.reading.file import Node
 
 Host: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = Sequence[Any]
@@ -95,8 +95,9 @@ def _slice(node: Node, inputs: Inputs) -> tuple[Host, ...]:
     own = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = x.shape[axis]
-        if step < 0 and end < -size:  # before the first one, which a Python slice says by None
-            end = None
+        if step < 0:
+            start = max(start, -size)  # at the first one, where Python would begin before it
+            end = None if end < -size else end  # past the first one, which Python says by None
         own[axis % x.ndim] = slice(start, end, step)
     return (x[tuple(own)],)
 
