@@ -96,9 +96,7 @@ class TensorBoard:
 
     def __init__(self, directory: PathLike) -> None:
         self.directory = _path("directory", directory)
-        self._events = checks.optional(
-            "tensorboardX.proto.event_pb2", "tensorboard", "rx.callbacks.TensorBoard"
-        )
+        _events()
         self._file: Any = None
 
     def __call__(self, epoch: Epoch) -> None:
@@ -125,11 +123,15 @@ class TensorBoard:
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         self._file = RecordWriter(str(self.directory / name))
         self._write(file_version="brain.Event:2")
-        self._write(step=number, session_log={"status": self._events.SessionLog.START})
+        self._write(step=number, session_log={"status": _events().SessionLog.START})
 
     def _write(self, **content: Any) -> None:
         """Write an event; unlike tensorboardX's own writer, without a thread that may be behind."""
-        self._file.write(self._events.Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.write(_events().Event(wall_time=time.time(), **content).SerializeToString())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with: it opens a file of its own."""
+        return {**self.__dict__, "_file": None}
 
     def __enter__(self) -> Self:
         return self
@@ -138,6 +140,11 @@ class TensorBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _events() -> Any:
+    """Return the messages that TensorBoard reads."""
+    return checks.optional("tensorboardX.proto.event_pb2", "tensorboard", "rx.callbacks.TensorBoard")
 
 
 def _path(name: str, value: Any) -> Path:

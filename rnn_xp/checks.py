@@ -91,8 +91,13 @@ def optional(module: str, extra: str, who: str) -> Any:
         library = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != library:
             raise
-        msg = f'{who} needs {library}, which is not installed: pip install "rnn-xp[{extra}]".'
+        msg = f"{who} needs {library}, which is not installed: {install(extra)}."
         raise ModuleNotFoundError(msg, name=library) from None
+
+
+def install(extra: str, how: str = "pip install") -> str:
+    """Return the command that installs an extra of the package: from an index, and in a clone."""
+    return f'{how} "rnn-xp[{extra}]" (in a clone: {how} ".[{extra}]")'
 
 
 def params(owner: Any, wanted: Mapping[str, tuple[int, ...]], came: Mapping[str, Array]) -> None:

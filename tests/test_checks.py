@@ -174,7 +174,8 @@ def test_an_optional_library_that_is_there_is_returned() -> None:
 
 
 def test_an_optional_library_that_is_missing_is_told_with_what_installs_it() -> None:
-    told = 'rx.plot needs no_such_library, which is not installed: pip install "rnn-xp[plot]".'
+    told = 'rx.plot needs no_such_library, which is not installed: pip install "rnn-xp[plot]"'
+    told += ' (in a clone: pip install ".[plot]").'
     with pytest.raises(ModuleNotFoundError, match=words(told)) as caught:
         checks.optional("no_such_library.figure", "plot", "rx.plot")
     assert caught.value.name == "no_such_library"

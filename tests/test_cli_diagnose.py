@@ -63,6 +63,24 @@ def test_a_healthy_run(trained, kinds, call):
     assert call("diagnose", run)[1].startswith("Nothing found that keeps it from learning.\n\nlooked at\n")
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_healthy_run_of_numbers(steps, loss, trained, kinds, call, tmp_path):
+    """Its targets are far from 0; it looks at what was learnt, and at losses of the same targets."""
+    X, _ = waves()
+    y = 172 + 32 * (X[:, :, 0].cumsum(axis=1) if steps else X[:, :, 0].sum(axis=1) + X[:, -1, 1])
+    run = trained("--loss", loss, "--epochs", "20", X=X, y=y)
+    assert kinds(run) == []
+    assert kinds(run, "--data", tmp_path / "data.npz") == []
+    numbers = json.loads(call("diagnose", run, "--json")[1])["result"]["numbers"]
+    scaled = (y - y.mean()) / y.std()
+    off = np.abs(scaled - (np.median(scaled) if loss == "huber" else 0))
+    one = np.where(off < 1, off**2 / 2, off - 0.5) if loss == "huber" else off**2
+    assert numbers["loss of one answer for all"] == pytest.approx(one.mean(), rel=0.01)
+    (run / "checkpoint.safetensors").unlink()
+    assert kinds(run, "--data", tmp_path / "data.npz") == []
+
+
 def test_the_tutorial(call, kinds, tmp_path):
     assert call("train", "--epochs", "2", "--out", tmp_path / "run", "--quiet")[0] == 0
     assert kinds(tmp_path / "run") == []

@@ -193,15 +193,17 @@ def test_extras(capsys, monkeypatch):
     found = lines(capsys, "extras")
     assert (
         found["plot"]["found"]
-        == 'not installed: pip install "rnn-xp[plot]"  # pictures: rx.plot, rnn-xp plot'
+        == 'not installed: pip install "rnn-xp[plot]" (in a clone: pip install ".[plot]")'
+        "  # pictures: rx.plot, rnn-xp plot"
     )
-    assert found["onnx"]["found"].startswith(
-        'onnx 1.20.0, onnxruntime not installed: pip install "rnn-xp[onnx]"  # '
-    )
+    onnx = 'pip install "rnn-xp[onnx]" (in a clone: pip install ".[onnx]")'
+    assert found["onnx"]["found"].startswith(f"onnx 1.20.0, onnxruntime not installed: {onnx}  # ")
     assert found["verify"]["found"] == "gmpy2 2.2.1, mpmath 1.3.0  # 50 digits: rnn-xp verify"
     assert not any(found[extra]["wrong"] or found[extra]["mend"] for extra in ("plot", "onnx", "verify"))
     assert found["keras"]["wrong"] == "h5py must be 3.10 or newer"
-    assert found["keras"]["mend"] == 'pip install --upgrade "rnn-xp[keras]"'
+    assert found["keras"]["mend"] == (
+        'pip install --upgrade "rnn-xp[keras]" (in a clone: pip install --upgrade ".[keras]")'
+    )
 
 
 def test_a_missing_extra_is_no_failure(capsys, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,50 @@ def pictures(directory: Path) -> list[str]:
     return sorted(path.stem for path in directory.iterdir())
 
 
-def test_without_the_data_there_is_the_history_and_the_spectrum(run: Any, runs: Path, tmp_path: Path) -> None:
-    code, out, _ = run(runs / "file", "--out", tmp_path / "here")
+@pytest.fixture(params=["file", "letters"])
+def gone(request: Any, runs: Path) -> Iterator[tuple[Path, Path]]:
+    """Move the data of a run away, for as long as a test takes; return the run, and where they were."""
+    source = runs / {"file": "data.npz", "letters": "text"}[request.param]
+    source.rename(runs / "elsewhere")
+    yield runs / request.param, source
+    (runs / "elsewhere").rename(source)
+
+
+def test_without_the_data_there_is_the_history_and_the_spectrum(run: Any, gone: Any, tmp_path: Path) -> None:
+    directory, source = gone
+    code, out, _ = run(directory, "--out", tmp_path / "here")
     assert code == 0
     assert pictures(tmp_path / "here") == ["history", "spectrum"]
     assert out.splitlines() == [
         f"written: {tmp_path}/here/history.png",
         f"written: {tmp_path}/here/spectrum.png",
-        "the data of the training is not here: --data FILE shows gradient norms, states and gates, too",
+        f"{source} is not there any more: --data FILE shows gradient norms, states and gates, too",
     ]
+
+
+@pytest.mark.parametrize(("name", "more"), [("file", []), ("letters", ["text"])])
+def test_the_data_of_the_training_are_found(
+    run: Any, runs: Path, tmp_path: Path, monkeypatch: Any, name: str, more: list[str]
+) -> None:
+    monkeypatch.setattr(command, "CHARACTERS", 30)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(runs / name, "--out", tmp_path / "all")
+    assert code == 0, err
+    assert pictures(tmp_path / "all") == sorted([*INSIDE, *more])
+
+
+def test_of_numbers_it_looks_at_what_was_learnt(run: Any, tmp_path: Path, looked: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(12, 5, 2))
+    y = 172 + 32 * X[:, :, 0].sum(axis=1)
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    options = ("--epochs", "1", "--hidden-size", "3", "--quiet", "--out", str(tmp_path / "run"))
+    assert main(["train", "--data", str(tmp_path / "data.npz"), *options]) == 0
+    assert run(tmp_path / "run")[0] == 0
+    [((model, params, scaled, learnt), more)] = looked
+    np.testing.assert_allclose(learnt, (y - y.mean()) / y.std(), rtol=1e-12)
+    loss = rx.evaluate(model, params, scaled, learnt, loss=more["loss"])["loss"]
+    assert loss == pytest.approx(np.mean((rx.predict(model, params, scaled)[:, 0] - learnt) ** 2), rel=1e-5)
+    assert 0.1 < loss < 3
 
 
 @pytest.fixture
@@ -153,7 +188,8 @@ def test_where_there_is_no_matplotlib_there_is_a_chart(
     code, out, err = run(runs / "file", "--out", tmp_path / "none")
     assert code == 0
     assert "Loss" in out
-    assert err == 'no matplotlib here, so no PNG files: pip install "rnn-xp[plot]"\n'
+    install = 'pip install "rnn-xp[plot]" (in a clone: pip install ".[plot]")'
+    assert err == f"no matplotlib here, so no PNG files: {install}\n"
     assert not (tmp_path / "none").exists()
 
 
@@ -162,7 +198,7 @@ def test_where_there_is_neither(run: Any, runs: Path, monkeypatch: pytest.Monkey
     code, _, err = run(runs / "file")
     assert code == 2
     assert 'has nothing to draw with. For PNG files, pip install "rnn-xp[plot]"' in err
-    assert 'pip install "rnn-xp[ui]"' in err
+    assert err.endswith('for a chart here, pip install "rnn-xp[ui]" (in a clone: pip install ".[ui]").\n')
     code, _, err = run(runs / "file", "--terminal")
     assert code == 2
     assert 'For a chart here, pip install "rnn-xp[ui]"' in err
@@ -201,3 +237,7 @@ def test_a_model_without_its_history(run: Any, runs: Path, tmp_path: Path) -> No
     assert code == 0
     assert out.startswith(f"there is no {tmp_path}/history.jsonl: no picture of the training\n")
     assert pictures(tmp_path / "plots") == ["spectrum"]
+    assert out.endswith(
+        "no checkpoint says where the data of the training are: "
+        "--data FILE shows gradient norms, states and gates, too\n"
+    )

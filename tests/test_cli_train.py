@@ -14,6 +14,7 @@ import pytest
 import rnn_xp as rx
 from rnn_xp.backend import available
 from rnn_xp.cli import jobs, main
+from rnn_xp.cli.directory import Directory
 from rnn_xp.cli.options import BACKENDS
 from rnn_xp.cli.settings import LR, TASKS, settle
 
@@ -294,19 +295,190 @@ def test_help_has_a_default_for_every_number(capsys):
 def test_integers_that_may_be_numbers(capsys, tmp_path):
     path = tmp_path / "data.npz"
     command = ["train", "--data", str(path), "--epochs", "1", "--hidden-size", "2"]
-    note = "classes; --targets numbers if these are numbers"
+    note = (
+        "different whole numbers in the targets are taken for names of classes; "
+        "--targets numbers, if they are amounts"
+    )
     for count, classes, more, expected in (
         (60, 30, [], True),
         (10, 6, [], True),
-        (60, 10, [], False),
+        (60, 16, [], True),
+        (60, 15, [], False),
+        (4, 3, [], False),
+        (2000, 21, [], True),
         (60, 30, ["--targets", "classes"], False),
     ):
         np.savez(path, X=np.ones((count, 2, 1)), y=np.arange(count) % classes)
         assert main([*command, *more]) == 0
-        assert (f"{classes} {note}\n" in capsys.readouterr().err) == expected
+        assert (f"warning: the {classes} {note}\n" in capsys.readouterr().err) == expected
     np.savez(path, X=np.ones((60, 2, 1)), y=[f"name {n}" for n in range(60)])
     assert main(command) == 0
     assert note not in capsys.readouterr().err
+
+
+def test_labels_of_steps_may_be_more_than_sequences(capsys, tmp_path):
+    y = np.arange(80).reshape(4, 20) % 6
+    np.savez(tmp_path / "data.npz", X=np.ones((4, 20, 1)), y=y)
+    assert main(["train", "--data", str(tmp_path / "data.npz"), "--epochs", "1"]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+# targets that are numbers
+
+
+def sums(N, seed):
+    """Draw sequences (N, 8, 3), and a noisy sum of each, of mean 172 and deviation 32."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal([5.0, 100.0, 0.2], [2.0, 15.0, 0.05], (N, 8, 3))
+    z = ((X - [5.0, 100.0, 0.2]) / [2.0, 15.0, 0.05]).mean(axis=1) @ [1.0, 2.0, -1.0]
+    return X, 172 + 32 * (z / z.std() * 0.95 + rng.normal(size=N) * 0.3)
+
+
+def linear(X, y, new):
+    """Return what least squares on the means of the features answers to new sequences."""
+    features = np.c_[X.mean(axis=1), np.ones(len(X))]
+    return np.c_[new.mean(axis=1), np.ones(len(new))] @ np.linalg.lstsq(features, y, rcond=None)[0]
+
+
+def test_numbers_from_a_table_are_learnt(run, tmp_path):
+    (X, y), (new, truth) = sums(200, 0), sums(100, 1)
+    for name, series, target in (("train.csv", X, y), ("test.csv", new, truth)):
+        lines = (
+            ",".join(map(str, [n, t, *values, target[n]]))
+            for n, steps in enumerate(series)
+            for t, values in enumerate(steps)
+        )
+        (tmp_path / name).write_text("\n".join(["id,time,a,b,c,target", *lines]))
+    command = ("train", "--data", tmp_path / "train.csv", "--test", tmp_path / "test.csv")
+    lines = run(*command, "--out", tmp_path / "run", "--json")
+    metrics, told = result(lines)["metrics"], result(lines)["target_scaling"]
+    assert (told["mean"], told["std"]) == ([pytest.approx(y.mean())], [pytest.approx(y.std())])
+    share = 1 - np.mean((linear(X, y, new) - truth) ** 2) / truth.var()
+    assert metrics["r2"] > share - 0.03
+    assert metrics["mean_absolute_error"] < 14
+    evaluated = run("evaluate", tmp_path / "run", "--data", tmp_path / "test.csv", "--json")
+    assert result(evaluated)["metrics"] == metrics
+    rows = run("predict", tmp_path / "run", "--data", tmp_path / "test.csv")[1:]
+    answers = np.array([float(row.split(",")[1]) for row in rows])
+    assert metrics["mean_absolute_error"] == pytest.approx(np.mean(np.abs(answers - truth)), rel=1e-5)
+    assert 1 - np.mean((answers - truth) ** 2) / truth.var() == pytest.approx(metrics["r2"], rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_it_is_what_the_library_does_with_scaled_targets(run, tmp_path, per_step, loss):
+    """Several numbers have a mean and a deviation each; numbers of steps have one, of the valid steps."""
+    X = np.random.default_rng(0).standard_normal((24, 5, 2))
+    y = 172 + 32 * X.sum(axis=2) if per_step else [172, -5000] + X.sum(axis=1) * [32, 800]
+    lengths = np.arange(24) % 5 + 1
+    np.savez(
+        tmp_path / "data.npz",
+        X=X,
+        y=np.where(np.arange(5) < lengths[:, None], y, 1e9) if per_step else y,
+        lengths=lengths,
+    )
+    options = ("--epochs", "3", "--hidden-size", "4", "--validation", "0.25", "--dtype", "float64")
+    run("train", "--data", tmp_path / "data.npz", *options, "--loss", loss, "--out", tmp_path / "run")
+    kept = np.sort(np.random.default_rng([0, 1]).permutation(24)[6:])
+    held = np.setdiff1d(np.arange(24), kept)
+    valid = np.arange(5) < lengths[:, None]
+    mean, std = X[kept][valid[kept]].mean(axis=0), X[kept][valid[kept]].std(axis=0)
+    known = y[kept][valid[kept]] if per_step else y[kept]
+    target = (y - known.mean(axis=0)) / known.std(axis=0)
+    head = [rx.Linear(4, 1)] if per_step else [rx.LastStep(), rx.Linear(4, 2)]
+    model = rx.Sequential(rx.GRU(2, 4), *head)
+    Z = (X - mean) / std
+    same = rx.fit(
+        model,
+        Z[kept],
+        target[kept],
+        lengths=lengths[kept],
+        validation=(Z[held], target[held], lengths[held]),
+        loss=loss,
+        optimizer=rx.Adam(LR["adam"]),
+        clip_norm=1.0,
+        backend="numpy",
+        dtype="float64",
+        epochs=3,
+        verbose=False,
+    )
+    records = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
+    for name in ("loss", "val_loss", "val_mean_absolute_error"):
+        assert [record[name] for record in records] == pytest.approx([r[name] for r in same.history])
+    _, params = rx.load(tmp_path / "run/model.safetensors", rx.get_backend("numpy", dtype="float64"))
+    answers = rx.predict(model, same.params, Z, lengths=lengths) * known.std(axis=0) + known.mean(axis=0)
+    found = rx.predict(model, params, Z, lengths=lengths)
+    np.testing.assert_allclose(found[valid] if per_step else found, answers[valid] if per_step else answers)
+
+
+def test_the_scaling_is_told(run, capsys, tmp_path):
+    X, y = sums(24, 0)
+    options = ("--epochs", "1", "--hidden-size", "2")
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    scaled = f"by mean {y.mean():.4g} and deviation {y.std():.4g}"
+    words = f"the targets are scaled, {scaled}: losses and errors of the epochs are in deviations"
+    of_mean = "; a loss of 1 is that of the mean for all"
+    assert words + of_mean in run("train", "--data", tmp_path / "data.npz", *options)
+    assert words in run("train", "--data", tmp_path / "data.npz", *options, "--loss", "huber")
+    np.savez(tmp_path / "data.npz", X=X, y=np.stack([y, -y], axis=1))
+    words = words.replace(scaled, "each by its mean and deviation")
+    assert words + of_mean in run("train", "--data", tmp_path / "data.npz", *options)
+    np.savez(tmp_path / "data.npz", X=X, y=(y > 172) * 1.0)
+    lines = run("train", "--data", tmp_path / "data.npz", *options, "--loss", "binary_cross_entropy")
+    assert not any("scaled" in line for line in lines)
+
+
+def test_targets_that_differ_by_little_beside_their_mean(capsys, tmp_path):
+    X, y = sums(24, 0)
+    words = "warning: the targets differ by little, for float32, beside their mean: --dtype float64"
+    for offset, more, expected in ((0, (), False), (1e9, (), True), (1e9, ("--dtype", "float64"), False)):
+        np.savez(tmp_path / "data.npz", X=X, y=y + offset)
+        command = ["train", "--data", str(tmp_path / "data.npz"), "--epochs", "1", *more]
+        assert main(command) == 0
+        assert (words in capsys.readouterr().err) == expected
+
+
+@pytest.mark.parametrize(
+    ("high", "words"),
+    [
+        (1e39, "the targets must fit into float32; got a size of 7.1e+38. Train with --dtype float64."),
+        (1e308, "column target: the spread of its values overflows"),
+    ],
+)
+def test_targets_that_are_too_large(capsys, tmp_path, high, words):
+    np.savez(tmp_path / "data.npz", X=np.ones((4, 2, 1)), y=[high, -high, 0.0, 1.0])
+    assert main(["train", "--data", str(tmp_path / "data.npz"), "--epochs", "1"]) == 1
+    assert f"data.npz: {words}" in capsys.readouterr().err
+
+
+def test_a_target_that_is_always_the_same(run, tmp_path):
+    np.savez(tmp_path / "data.npz", X=np.ones((4, 2, 1)), y=np.full(4, 172.0))
+    lines = run("train", "--data", tmp_path / "data.npz", "--out", tmp_path / "run")
+    assert "by mean 172 and deviation 1:" in lines[3]
+
+
+def test_numbers_go_on_as_if_never_interrupted(run, tmp_path, monkeypatch):
+    X, y = sums(24, 0)
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    options = ("--data", tmp_path / "data.npz", "--epochs", "6", "--hidden-size", "4", "--dropout", "0.2")
+    run("train", *options, "--out", tmp_path / "whole")
+    keep = Directory.keep
+
+    def interrupted(self, model, params, about, record):
+        keep(self, model, params, about, record)
+        if record["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Directory, "keep", interrupted)
+    assert main(["train", *map(str, options), "--out", str(tmp_path / "run")]) == 130
+    monkeypatch.undo()
+    run("train", "--resume", tmp_path / "run")
+    for _ in range(2):  # the second time it is finished, and finds its model as it is
+        files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+        assert files[0] == files[1]
+        time = (tmp_path / "run/model.safetensors").stat().st_mtime_ns
+        run("train", "--resume", tmp_path / "run")
+    assert (tmp_path / "run/model.safetensors").stat().st_mtime_ns == time
 
 
 def test_a_file_of_classes(run, separable):

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 
 import rnn_xp as rx
 from rnn_xp.cli import main
@@ -160,7 +161,10 @@ def test_scores_of_classes(run, trained, X):
     counts = [[np.sum((true == k) & (p.argmax(axis=1) == j)) for j in range(3)] for k in range(3)]
     assert metrics["confusion"] == counts
     table = run("evaluate", directory, "--data", path)
-    assert table.startswith(f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}\n")
+    assert metrics["commonest_class"] == 1 / 3
+    assert table.startswith(
+        f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}  commonest class 0.3333\n"
+    )
     assert [line.split() for line in table.splitlines()[-3:]] == [
         [name, *map(str, row)] for name, row in zip(("cat", "dog", "emu"), counts, strict=True)
     ]
@@ -173,6 +177,7 @@ def test_scores_of_classes_in_another_order(run, trained, X):
     part = json.loads(run("evaluate", directory, "--data", path, "--json"))["result"]["metrics"]
     assert part["confusion"][2] == whole["confusion"][2]
     assert sum(map(sum, part["confusion"])) == 2
+    assert part["commonest_class"] == 1.0
 
 
 def test_scores_of_two_classes_from_one_output(run, trained, X):
@@ -193,7 +198,29 @@ def test_scores_of_numbers(run, trained, X):
     assert metrics == {
         "loss": pytest.approx(np.mean(error**2), rel=1e-5),
         "mean_absolute_error": pytest.approx(np.mean(np.abs(error)), rel=1e-5),
+        "r2": pytest.approx(r2_score(y, y + error), rel=1e-5),
     }
+    assert run("evaluate", directory, "--data", path).endswith(f"  r2 {metrics['r2']:.4f}\n")
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_the_share_of_the_variance_explained(run, trained, X, steps):
+    """Of several numbers it is the mean of their shares; of a number a step, valid steps count."""
+    lengths = np.array([4, 3, 2, 1, 4, 4]) if steps else np.full(6, 4)
+    y = 172 + 32 * X.sum(axis=2) if steps else [172, -5000] + X.sum(axis=1) * [32, 800]
+    directory, path = trained(X=X, y=y, lengths=lengths)
+    metrics = json.loads(run("evaluate", directory, "--data", path, "--json"))["result"]["metrics"]
+    answers = outputs(directory, path, None)
+    if steps:
+        valid = np.arange(4) < lengths[:, None]
+        y, answers = y[valid], answers[valid]
+    assert metrics["r2"] == pytest.approx(r2_score(y, answers), rel=1e-5)
+
+
+def test_yes_or_no_for_several_labels_have_no_share(run, trained, X):
+    directory, path = trained("--loss", "binary_cross_entropy", X=X, y=np.eye(6, 2))
+    metrics = json.loads(run("evaluate", directory, "--data", path, "--json"))["result"]["metrics"]
+    assert list(metrics) == ["loss", "accuracy"]
 
 
 def test_a_task_has_test_data_of_its_own(run, tmp_path):
@@ -209,3 +236,21 @@ def test_test_file_is_scaled_like_the_training(run, trained, X, tmp_path):
     other = ("--epochs", "3", "--hidden-size", "4", "--json", "--test", tmp_path / "test.npz")
     lines = run("train", "--data", tmp_path / "data.npz", *other).splitlines()
     assert json.loads(lines[-1])["result"]["metrics"] == json.loads(alone)["result"]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "words"),
+    [
+        ([172.0], [0.0], "in its description these cannot be right: target_scaling."),
+        ([[172.0]], [[32.0]], "in its description these cannot be right: target_scaling."),
+        ([172.0, 3.0], [32.0, 1.0], "its description does not fit its model, Sequential("),
+    ],
+)
+def test_a_scaling_of_targets_that_cannot_be(capsys, trained, X, mean, std, words):
+    directory, path = trained(X=X, y=X.sum(axis=(1, 2)))
+    file = directory / "model.safetensors"
+    extra = rx.read_extra(file)
+    extra["about"]["target_scaling"] = {"mean": mean, "std": std}
+    rx.save(file, *rx.load(file, rx.get_backend("numpy")), extra=extra)
+    assert main(["evaluate", str(directory), "--data", str(path)]) == 1
+    assert words in capsys.readouterr().err

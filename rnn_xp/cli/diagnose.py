@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import rnn_xp as rx
 from rnn_xp import CheckpointError
-from rnn_xp.cli import recall
+from rnn_xp.cli import recall, targets
 from rnn_xp.cli.directory import CHECKPOINT, HISTORY
 from rnn_xp.cli.errors import DONE, UsageError, naming
 from rnn_xp.cli.jobs import Job, load_job
@@ -30,7 +30,7 @@ def diagnose(given: Mapping[str, Any]) -> int:
     output = Output(json=given.get("json", False))
     refuse_no_files(given)
     home = home_of(given["run"])
-    told = _told(home)
+    told = recall.told_if_whole(home / CHECKPOINT)
     settings = None if told is None else settle(told)
     job: Job | None = None
     if settings is not None and ("data" not in given or not (home / MODEL).exists()):
@@ -40,8 +40,10 @@ def diagnose(given: Mapping[str, Any]) -> int:
         model, params, about = _begin(settings, job, given)
     else:
         model, params, about = open_run(given)
+        params = targets.unfold(params, about.target_scaling)  # as the training had them
     with naming(given.get("data")):
         data = labelled_data(given, about, model.per_step) if job is None else _training_data(job)
+        data = targets.scale(data, about.target_scaling, model.per_step)
         found = rx.diagnose(
             model,
             params,
@@ -62,14 +64,6 @@ def _printable(page: str) -> str:
     return "\n".join(map(printable, page.splitlines()))
 
 
-def _told(home: Path) -> dict[str, Any] | None:
-    """Return the options of the training; None where there is no checkpoint that tells them."""
-    try:
-        return recall.told(home / CHECKPOINT)
-    except CheckpointError:
-        return None
-
-
 def _job(settings: Settings) -> Job:
     """Load what was trained on, from where it was then."""
     try:
@@ -83,7 +77,8 @@ def _begin(settings: Settings, job: Job, given: Mapping[str, Any]) -> tuple[rx.S
     """Return the model, the weights that its training began with, and what is to be known of it."""
     backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype=settings.dtype)
     model = build_model(settings, job, {})
-    return model, model.init(backend, settings.seed, settings.init), job.about
+    about = targets.fit(job, model.per_step).about
+    return model, model.init(backend, settings.seed, settings.init), about
 
 
 def _training_data(job: Job) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rnn_xp import checks
 from rnn_xp.cli.doctor_machine import Line, older
 from rnn_xp.verify.machine import installed
 
@@ -23,15 +24,14 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
 def extras() -> Iterator[Line]:
     """Look for each; one that is not there is nothing wrong."""
     for extra, (purpose, libraries) in EXTRAS.items():
-        install = f'pip install "rnn-xp[{extra}]"'
         versions = {name: installed(name) for name in libraries}
         missing = [name for name, version in versions.items() if version is None]
         told = ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
         if missing:
             told = "not installed" if len(missing) == len(libraries) else told
-            yield Line(extra, f"{told}: {install}  # {purpose}")
+            yield Line(extra, f"{told}: {checks.install(extra)}  # {purpose}")
             continue
         old = [name for name, least in libraries.items() if older(str(versions[name]), least)]
         wrong = " and ".join(f"{name} must be {libraries[name]} or newer" for name in old)
-        mend = install.replace("install", "install --upgrade", 1) if old else ""
+        mend = checks.install(extra, "pip install --upgrade") if old else ""
         yield Line(extra, f"{told}  # {purpose}", wrong, mend)

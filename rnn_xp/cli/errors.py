@@ -50,7 +50,7 @@ OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?<=holds everything): resume=True goes on from there": "",
     r'task="regression"': "--targets numbers",
     r"\bjapanese_vowels\b": "japanese-vowels",
-    r'(pip install )"rnn-xp(\[\w+\])"': r'\1"rnn-xp\2" (in a clone: \1".\2")',
+    r'(pip install )"rnn-xp(\[\w+\])"(?! \(in a clone)': r'\1"rnn-xp\2" (in a clone: \1".\2")',
 }
 """What the library says, as a pattern, and what the command line calls it."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import rnn_xp as rx
 from rnn_xp import schedules
-from rnn_xp.cli import interrupt
+from rnn_xp.cli import interrupt, targets
 from rnn_xp.cli.directory import Directory
 from rnn_xp.cli.jobs import Job
 from rnn_xp.cli.models import build_optimizer
@@ -34,13 +34,15 @@ def fit(
     output: Output,
     given: Mapping[str, Any],
 ) -> rx.Result:
-    """Train; after every epoch first keep it, then tell of it."""
+    """Train, on scaled targets; after every epoch first keep a model in their units, then tell of it."""
     epochs: list[int] = []
+    scaling = job.about.target_scaling
+    job = targets.scale_job(job, model.per_step)
 
     def after(epoch: rx.Epoch) -> None:
         epochs.append(epoch.record["epoch"])
         if directory is not None:
-            directory.keep(model, epoch.params, job.about, epoch.record)
+            directory.keep(model, targets.fold(epoch.params, scaling), job.about, epoch.record)
         output.record(epoch.record)
 
     X, y, lengths = (job.train, None, None) if isinstance(job.train, Lanes) else job.train[:3]
@@ -65,6 +67,7 @@ def fit(
                     **{name: getattr(settings, name) for name in AS_THEY_ARE},
                     **_saving(settings, backend, directory, given),
                 )
+            result = result._replace(params=targets.fold(result.params, scaling))
             if directory is not None:
                 if directory.resumed and not epochs:
                     output.note(f"{directory.path}: this training is finished")

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnn_xp as rx
+from rnn_xp import checks
 from rnn_xp.atomic import atomic_write
-from rnn_xp.cli import interrupt
-from rnn_xp.cli.directory import HISTORY
+from rnn_xp.cli import interrupt, recall, targets
+from rnn_xp.cli.directory import CHECKPOINT, HISTORY
 from rnn_xp.cli.errors import DONE, UsageError, naming
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.runs import About, home_of, open_run
@@ -57,9 +58,9 @@ def plot(given: Mapping[str, Any]) -> int:
 def _chart(given: Mapping[str, Any], history: Path, output: Output) -> int:
     """Draw the history in characters; in colours where somebody watches."""
     if not find_spec("plotext"):
-        ways = 'a chart here, pip install "rnn-xp[ui]"'
+        ways = f"a chart here, {checks.install('ui')}"
         if not given.get("terminal"):
-            ways = f'PNG files, pip install "rnn-xp[plot]"; or for {ways}'
+            ways = f"PNG files, {checks.install('plot')}; or for {ways}"
         msg = f"`rnn-xp plot` has nothing to draw with. For {ways}."
         raise UsageError(msg)
     for option in ("data", "out"):
@@ -67,7 +68,7 @@ def _chart(given: Mapping[str, Any], history: Path, output: Output) -> int:
             msg = f"argument --{option}: not here: --terminal shows the history alone."
             raise UsageError(msg)
     if not given.get("terminal"):
-        sys.stderr.write('no matplotlib here, so no PNG files: pip install "rnn-xp[plot]"\n')
+        sys.stderr.write(f"no matplotlib here, so no PNG files: {checks.install('plot')}\n")
     watched = sys.stdout.isatty()
     columns = max(40, shutil.get_terminal_size().columns) if watched else 80
     color = watched and not os.environ.get("NO_COLOR")
@@ -80,15 +81,16 @@ def _inside(
 ) -> Iterator[tuple[str, Any]]:
     """Yield the name and the picture of everything that is to be seen inside the model."""
     yield "spectrum", rx.plot.spectrum(model, params)
-    if about.task == "data" and "data" not in given:
-        output.note(
-            "the data of the training is not here: --data FILE shows gradient norms, states and gates, too"
-        )
+    given, why = _with_data(given, about)
+    if why:
+        output.note(f"{why}: --data FILE shows gradient norms, states and gates, too")
         return
     with naming(given.get("data")):
         data = _few(labelled_data(given, about, model.per_step))
         weights = _last(data) if model.per_step else None
         more: dict[str, Any] = {"loss": about.loss, "lengths": data.lengths, "weights": weights}
+        params = targets.unfold(params, about.target_scaling)  # as the training had them
+        data = targets.scale(data, about.target_scaling, model.per_step)
         levels = rx.probe.look(model, params, data.X, data.y, **more)
     norms = rx.plot.gradient_norms(levels)
     if model.per_step:
@@ -99,6 +101,19 @@ def _inside(
         yield "gates", rx.plot.gates(levels)
     if about.vocabulary is not None:
         yield "text", rx.plot.text(levels, characters=about.vocabulary.decode(data.X[0]))
+
+
+def _with_data(given: Mapping[str, Any], about: About) -> tuple[Mapping[str, Any], str]:
+    """Return the options with the file that it was trained on, if any; or why that is not to be had."""
+    if "data" in given:
+        return given, ""
+    told = recall.told_if_whole(home_of(given["run"]) / CHECKPOINT)
+    source = None if told is None else told.get("data")
+    if source is None:
+        return given, "no checkpoint says where the data of the training are" if about.task == "data" else ""
+    if not os.path.isfile(source):
+        return given, f"{source} is not there any more"
+    return {**given, "data": source}, ""
 
 
 def _few(data: Dataset) -> Dataset:

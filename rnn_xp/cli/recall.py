@@ -43,6 +43,14 @@ def told(path: str | os.PathLike[str]) -> dict[str, Any]:
     raise CheckpointError(msg)
 
 
+def told_if_whole(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the same; None where there is no checkpoint that tells them."""
+    try:
+        return told(path)
+    except CheckpointError:
+        return None
+
+
 def _is_option(option: Any) -> bool:
     """Return whether it is a short and printable option of what is trained."""
     if type(option) is not str or len(option) > LONGEST or printable(option) != option:

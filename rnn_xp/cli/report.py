@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import rnn_xp as rx
 from rnn_xp import data, tree
-from rnn_xp.cli import language
+from rnn_xp.cli import language, targets
 from rnn_xp.cli.jobs import APART, Job
 from rnn_xp.cli.output import Output
 from rnn_xp.cli.settings import Settings
@@ -20,9 +21,9 @@ def introduce(
     settings: Settings, job: Job, model: rx.Sequential, params: Tree, backend: rx.Backend, output: Output
 ) -> None:
     """Say what is about to happen."""
-    classes = job.about.classes or ()
-    if settings.targets is None and are_many(classes, job.shape[0]) and not settings.quiet:
-        sys.stderr.write(f"{len(classes)} classes; --targets numbers if these are numbers\n")
+    if not settings.quiet:
+        for warning in _warnings(settings, job):
+            sys.stderr.write(f"warning: {warning}\n")
     output.note(f"{settings.data or settings.task}: {_amount(job)}")
     if job.about.vocabulary is not None:
         known = len(job.about.vocabulary.characters)
@@ -35,6 +36,23 @@ def introduce(
     together = settings.lanes or settings.batch_size
     rate = f"{settings.optimizer}({settings.lr:g}), batches of {together}, seed {settings.seed}"
     output.note(f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}")
+    if job.about.target_scaling is not None:
+        output.note(targets.in_words(job.about.target_scaling, job.about.loss))
+
+
+def _warnings(settings: Settings, job: Job) -> Iterator[str]:
+    """Yield what may not be meant so."""
+    classes, scaling = job.about.classes or (), job.about.target_scaling
+    if settings.targets is None and classes and are_many(classes, job.targets.size):
+        yield (
+            f"the {len(classes)} different whole numbers in the targets are taken for names of classes; "
+            "--targets numbers, if they are amounts"
+        )
+    if scaling is not None and targets.is_coarse(scaling, job.about.dtype):
+        yield (
+            f"the targets differ by little, for {job.about.dtype}, beside their mean: "
+            "--dtype float64 tells them apart"
+        )
 
 
 def _amount(job: Job) -> str:
@@ -48,10 +66,10 @@ def _amount(job: Job) -> str:
     return f"{N} sequences of {upto}{T} steps{held}"
 
 
-def are_many(classes: tuple[str, ...], sequences: int) -> bool:
+def are_many(classes: tuple[str, ...], labels: int) -> bool:
     """Return whether classes may be meant as numbers: integers, and too many to be names."""
     integers = all(name.removeprefix("-").isdecimal() for name in classes)
-    return integers and len(classes) > min(20, max(2, sequences / 2))
+    return integers and len(classes) > min(20, max(3, labels / 4))
 
 
 def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:

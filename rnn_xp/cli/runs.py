@@ -12,6 +12,7 @@ import numpy as np
 from rnn_xp import CheckpointError, Sequential, checkpoint, get_backend
 from rnn_xp.cli.settings import TASKS
 from rnn_xp.data import Scaling, Vocabulary
+from rnn_xp.layers import Linear
 from rnn_xp.model import LOSSES
 from rnn_xp.typing import Tree
 
@@ -28,6 +29,7 @@ class About:
     classes: tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
     scaling: Scaling | None = None
+    target_scaling: Scaling | None = None  # in the training; the model answers in the targets' own units
     vocabulary: Vocabulary | None = None
     dtype: str = "float32"
     layout: str = "NTC"
@@ -42,30 +44,42 @@ class About:
 
     def to_json(self) -> dict[str, Any]:
         """Return it in JSON values."""
-        scaling = self.scaling and {"mean": self.scaling.mean.tolist(), "std": self.scaling.std.tolist()}
         vocabulary = self.vocabulary and "".join(self.vocabulary.characters)
-        return {**asdict(self), "scaling": scaling, "vocabulary": vocabulary}
+        return {
+            **asdict(self),
+            "scaling": _scaling_to_json(self.scaling),
+            "target_scaling": _scaling_to_json(self.target_scaling),
+            "vocabulary": vocabulary,
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> About:
         """Return what `to_json` was called on."""
-        scaling, characters = values["scaling"], values["vocabulary"]
-        classes = values["classes"]
+        classes, characters = values["classes"], values["vocabulary"]
         return cls(
             **{
                 **values,
                 "classes": None if classes is None else tuple(classes),
                 "features": tuple(values["features"]),
-                "scaling": scaling and Scaling(np.array(scaling["mean"]), np.array(scaling["std"])),
+                "scaling": _scaling_from_json(values["scaling"]),
+                "target_scaling": _scaling_from_json(values.get("target_scaling")),
                 "vocabulary": characters and Vocabulary(tuple(characters)),
             }
         )
 
 
+def _scaling_to_json(scaling: Scaling | None) -> dict[str, list[float]] | None:
+    return None if scaling is None else {"mean": scaling.mean.tolist(), "std": scaling.std.tolist()}
+
+
+def _scaling_from_json(values: Mapping[str, list[float]] | None) -> Scaling | None:
+    return None if values is None else Scaling(np.array(values["mean"]), np.array(values["std"]))
+
+
 def faults(about: About) -> list[str]:
     """Return the names of what no training can have written."""
-    scaling, names = about.scaling, (*about.features, *(about.classes or ()))
-    size = (len(about.features),)
+    scaling, of_target = about.scaling, about.target_scaling
+    names, size = (*about.features, *(about.classes or ())), (len(about.features),)
     right = {
         "task": about.task in TASKS,
         "seed": isinstance(about.seed, int),
@@ -73,6 +87,8 @@ def faults(about: About) -> list[str]:
         "classes": about.classes is None or len(set(about.classes)) == len(about.classes) > 1,
         "features": all(isinstance(name, str) for name in names),
         "scaling": scaling is None or (scaling.mean.shape == scaling.std.shape == size and scaling.is_usable),
+        "target_scaling": of_target is None
+        or (of_target.mean.ndim == 1 and of_target.mean.shape == of_target.std.shape and of_target.is_usable),
         "vocabulary": (about.vocabulary is not None) == (about.task == "text"),
         "dtype": about.dtype in ("float32", "float64"),
         "layout": about.layout in ("NTC", "TNC", "NCT"),
@@ -85,10 +101,13 @@ def fits(model: Any, about: About) -> bool:
     """Return whether a model has the inputs and outputs that are described."""
     if not isinstance(model, Sequential):
         return False
-    first, outputs = model.layers[0], model.output_size
+    first, last, outputs = model.layers[0], model.layers[-1], model.output_size
     if about.vocabulary is not None and getattr(first, "num_tokens", None) != len(about.outputs):
         return False
     if about.features and getattr(first, "input_size", None) != len(about.features):
+        return False
+    scaling = about.target_scaling
+    if scaling is not None and not (isinstance(last, Linear) and last.bias and outputs == len(scaling.mean)):
         return False
     if not about.outputs:
         return about.loss != "cross_entropy"

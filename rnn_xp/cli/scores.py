@@ -5,31 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 import rnn_xp as rx
 from rnn_xp import metrics
 from rnn_xp.cli import language
 from rnn_xp.cli.output import printable
 from rnn_xp.cli.runs import About
 from rnn_xp.data import Dataset, valid_steps
+from rnn_xp.estimators.scores import r2
 from rnn_xp.table import table
 from rnn_xp.typing import Tree
 
 
 def score(model: rx.Sequential, params: Tree, about: About, dataset: Dataset) -> dict[str, Any]:
-    """Return the loss and the metrics that belong to the task."""
+    """Return the loss and the metrics that belong to the task, beside those of a constant."""
     X, y, lengths = dataset.X, dataset.y, dataset.lengths
     assert y is not None
     if about.vocabulary is not None:
         loss = language.loss(model, params, X[0], y[0])
         return {"loss": loss, "bits_per_character": language.bits(loss)}
     scores = rx.evaluate(model, params, X, y, loss=about.loss, lengths=lengths)
+    mask = valid_steps(X.shape[1], len(X), lengths).T if model.per_step else None
+    if "mean_absolute_error" in scores:
+        outputs = rx.predict(model, params, X, lengths=lengths)
+        kept = ... if mask is None else mask
+        scores["r2"] = r2(outputs[kept], y.reshape(outputs.shape)[kept], None)
     if about.classes and "confusion" not in scores:  # one output for two classes
         positive = rx.predict(model, params, X, lengths=lengths)[..., 0] > 0
-        mask = valid_steps(X.shape[1], len(X), lengths).T if model.per_step else None
         confusion = metrics.confusion_matrix(positive.astype(int), y, 2, mask)
         precision, recall = metrics.precision_recall(confusion)
         more = {"confusion": confusion, "precision": precision, "recall": recall}
         scores |= {name: value.tolist() for name, value in more.items()}
+    if "confusion" in scores:
+        counts = np.sum(scores["confusion"], axis=1)
+        scores["commonest_class"] = float(counts.max() / counts.sum())
     return scores
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import rnn_xp as rx
 from rnn_xp import CheckpointError
-from rnn_xp.cli import recall, scores
+from rnn_xp.cli import recall, scores, targets
 from rnn_xp.cli.directory import Directory
 from rnn_xp.cli.errors import UsageError, in_options, naming
 from rnn_xp.cli.fitting import fit
@@ -75,6 +75,7 @@ def run(settings: Settings, directory: Directory | None, given: Mapping[str, Any
         return 0
     with naming(settings.data):
         model = build_model(settings, job, given)
+        job = targets.fit(job, model.per_step)
     params = model.init(backend, settings.seed, settings.init)
     introduce(settings, job, model, params, backend, output)
     with naming(settings.data):
@@ -101,6 +102,8 @@ def run(settings: Settings, directory: Directory | None, given: Mapping[str, Any
         "metrics": metrics,
         **shown,
     }
+    if job.about.target_scaling is not None:
+        summary["target_scaling"] = job.about.to_json()["target_scaling"]
     if directory is not None:
         best = f"best of {len(result.history)}" if job.validation or settings.patience else "the last"
         output.note(f"\n{directory.path}: model of epoch {directory.kept} ({best}), history.jsonl")

@@ -167,6 +167,10 @@ class RNNClassifier(Supervised):
             As in `predict`; or if no label of `y` is known.
         """
         series, true = self._read_again(X), np.ravel(y)
+        if len(true) != len(series.X):
+            must = f"`y` must have one entry for each of the N = {len(series.X)} series of `X`"
+            msg = f"{must}; got {len(true)}."
+            raise ValueError(msg)
         if not np.isin(true, self.classes_).any():
             must = f"`y` must hold labels of `classes_`, {self.classes_.tolist()}"
             msg = f"{must}; got none of them, {np.unique(true).tolist()}."
