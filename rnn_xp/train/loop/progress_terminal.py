@@ -54,4 +54,5 @@ class Live(Progress):
 
     def _room(self, words: list[str]) -> int:
         """Return how many columns are left for the bar, two between each two cells."""
-        return self._console.width - 1 - sum(len(word) + 2 for word in words)
+        width: int = self._console.width
+        return width - 1 - sum(len(word) + 2 for word in words)
