@@ -85,14 +85,15 @@ def kind(name: str, value: Any, wanted: type, must: str) -> Any:
 
 def optional(module: str, extra: str, who: str) -> Any:
     """Return a module of a library that the core does without; `extra` is what installs it for `who`."""
+    library = module.partition(".")[0]
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        library = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != library:
-            raise
-        msg = f"{who} needs {library}, which is not installed: {install(extra)}."
-        raise ModuleNotFoundError(msg, name=library) from None
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == library:
+            msg = f"{who} needs {library}, which is not installed: {install(extra)}."
+            raise ModuleNotFoundError(msg, name=library) from None
+        msg = f"{who} needs {library}, which is installed and cannot be imported: {str(error).rstrip('.')}."
+        raise ModuleNotFoundError(msg, name=library) from error
 
 
 def install(extra: str, how: str = "pip install") -> str:

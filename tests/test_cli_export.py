@@ -1,15 +1,22 @@
 """`rnn-xp export`: files for other libraries that answer as the model does, or no file."""
 
+import errno
+import fcntl
 import json
+import os
 import runpy
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnn_xp as rx
-from rnn_xp.cli import main, parity, recipes
+from rnn_xp.cli import export, main, parity, recipes
 from rnn_xp.cli.parity import Runtime
 from rnn_xp.cli.runs import About, open_run
 
@@ -323,6 +330,103 @@ def test_what_a_format_has_not(call, trained):
     assert "layer_norm" in err
     assert not Path("model.safetensors").exists()
     assert call("export", "run", "--to", "numpy", "--out", "model.py")[0] == 0
+
+
+def test_a_numpy_file_that_does_not_run_is_not_written(call, untrained, monkeypatch):
+    monkeypatch.setattr(export, "source", lambda *_, **__: "raise RuntimeError('no such thing')")
+    code, out, err = call("export", "run", "--to", "numpy", "--out", "model.py")
+    assert (code, out) == (1, "")
+    why = "it would not answer as the model does: NumPy cannot run it: RuntimeError: no such thing."
+    assert err == f"rnn-xp: error: model.py is not written: {why}\n"
+    assert not Path("model.py").exists()
+
+
+def test_what_a_library_writes_while_it_is_asked_goes_too(call, untrained, monkeypatch, tmp_path):
+    tell = "import tempfile; raise RuntimeError(tempfile.gettempdir())"
+    monkeypatch.setattr(export, "source", lambda *_, **__: tell)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    _, _, err = call("export", "run", "--to", "numpy", "--out", "model.py")
+    assert f"RuntimeError: {tmp_path}/rnn-xp-" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_file_that_gives_no_answer(call, untrained, monkeypatch):
+    monkeypatch.setattr(export, "source", lambda *_, **__: "while True: pass")
+    monkeypatch.setattr(parity, "PATIENCE", 0.5)
+    code, _, err = call("export", "run", "--to", "numpy", "--out", "model.py")
+    assert code == 1
+    assert "NumPy cannot run it: it gives no answer within 0.5 seconds." in err
+    assert not Path("model.py").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_behind(untrained, tmp_path, name):
+    """It comes while the file is tried out, in a Python of its own that would run for ever."""
+    own, number = tmp_path / "temporary", getattr(signal, name)
+    own.mkdir()
+    tried = own / "tried"
+    lines = ("import fcntl, time", "file = open('../tried', 'w')", "fcntl.flock(file, fcntl.LOCK_EX)")
+    hangs = "\n".join([*lines, "print('!', file=file, flush=True)", "time.sleep(60)"])
+    program = (
+        "import sys; from rnn_xp.cli import export, main; "
+        f"export.source = lambda *_, **__: {hangs!r}; "
+        "sys.exit(main(['export', 'run', '--to', 'numpy', '--out', 'model.py']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(own)},
+        preexec_fn=lambda: [
+            signal.signal(signal.SIGINT, signal.default_int_handler),
+            signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        ],
+    )
+    deadline = time.monotonic() + 50
+    while not (tried.exists() and tried.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    word = "interrupted" if name == "SIGINT" else "terminated"
+    assert (process.returncode, err.decode()) == (128 + number, f"rnn-xp: error: {word}.\n")
+    assert list(own.iterdir()) == [tried]
+    assert not Path("model.py").exists()
+    with tried.open() as file:
+        while not unlocked(file):  # its lock goes with the Python that tried it
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def unlocked(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_full_directory_for_temporary_files_is_told(call, untrained, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")  # without a name, as NumPy raises it
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(np, "savez", full)
+    code, _, err = call("export", "run", "--to", "numpy", "--out", "model.py")
+    assert code == 1
+    why = "No space left on device; TMPDIR names another directory."
+    assert err == f"rnn-xp: error: {tmp_path}: {why}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_library_that_is_there_and_does_not_load(call, untrained, monkeypatch, tmp_path):
+    (tmp_path / "h5py.py").write_text("raise ImportError('libhdf5.so: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "h5py"]:
+        monkeypatch.delitem(sys.modules, name)
+    code, _, err = call("export", "run", "--to", "keras", "--out", "model.weights.h5")
+    assert code == 2
+    assert "needs h5py, which is installed and cannot be imported: libhdf5.so: no such file." in err
 
 
 def test_a_library_that_is_not_there(call, untrained, monkeypatch):

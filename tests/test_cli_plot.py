@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,11 +186,16 @@ def test_where_there_is_no_matplotlib_there_is_a_chart(
     run: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "find_spec", nothing_but("plotext"))
-    code, out, err = run(runs / "file", "--out", tmp_path / "none")
+    code, out, err = run(runs / "file")
     assert code == 0
     assert "Loss" in out
     install = 'pip install "rnn-xp[plot]" (in a clone: pip install ".[plot]")'
     assert err == f"no matplotlib here, so no PNG files: {install}\n"
+    for option, value in (("out", tmp_path / "none"), ("data", runs / "data.npz"), ("target", "y")):
+        code, out, err = run(runs / "file", f"--{option}", value)
+        assert (code, out) == (2, "")
+        told = f"argument --{option}: not here: no matplotlib here, so no PNG files: {install}."
+        assert err == f"rnn-xp: error: {told}\n"
     assert not (tmp_path / "none").exists()
 
 
@@ -208,8 +214,70 @@ def test_where_there_is_neither(run: Any, runs: Path, monkeypatch: pytest.Monkey
 # what is refused
 
 
+def test_a_library_that_does_not_load(
+    run: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for library, options in (("matplotlib", ()), ("plotext", ("--terminal",))):
+        (tmp_path / f"{library}.py").write_text("raise ImportError('built for another Python')")
+        for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(command, "find_spec", nothing_but(library))
+        code, out, err = run(runs / "file", *options)
+        assert (code, out) == (2, "")
+        assert f"needs {library}, which is installed and cannot be imported: built for another Python." in err
+
+
+def test_nothing_is_written_before_the_data_are_read(run: Any, runs: Path, tmp_path: Path) -> None:
+    with np.load(runs / "data.npz") as arrays:
+        np.savez(tmp_path / "other.npz", **{**arrays, "X": arrays["X"][:, :, :1]})
+    for data, words in (("other.npz", "the features must be those"), ("none.npz", "No such file")):
+        code, out, err = run(runs / "file", "--data", tmp_path / data, "--out", tmp_path / "here")
+        assert (code, out) == (1, "")
+        assert f"{tmp_path / data}: {words}" in err
+        assert not (tmp_path / "here").exists()
+
+
+def test_how_a_file_is_read_goes_with_a_file(
+    run: Any, runs: Path, gone: Any, tmp_path: Path, looked: Any
+) -> None:
+    """Where it is the file of the training, too."""
+    told = "not here: it goes with --data, a file of sequences."
+    for option, value in (("target", "y"), ("id", "i"), ("time", "t"), ("layout", "TNC")):
+        code, _, err = run(gone[0], f"--{option}", value, "--out", tmp_path / "here")
+        assert (code, err) == (2, f"rnn-xp: error: argument --{option}: {told}\n")
+    text = runs / "text"
+    other = ("--data", text if text.exists() else runs / "elsewhere", "--target", "y")
+    code, _, err = run(runs / "letters", *other, "--out", tmp_path / "here")
+    assert (code, err) == (2, f"rnn-xp: error: argument --target: {told}\n")
+    assert not (tmp_path / "here").exists()
+
+
+def test_how_the_file_of_the_training_is_read_is_heard(run: Any, runs: Path, tmp_path: Path) -> None:
+    code, _, err = run(runs / "file", "--target", "y", "--out", tmp_path / "here")
+    assert code == 2
+    assert "argument --target: not here: it goes with .csv files; got .npz." in err
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_model_of_text_without_its_checkpoint(
+    run: Any, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes((runs / "letters" / model.name).read_bytes())
+    code, out, err = run(model)
+    assert (code, err) == (0, "")
+    assert pictures(tmp_path / "plots") == ["spectrum"]
+    assert "no checkpoint says where the data of the training are: --data FILE shows" in out
+    monkeypatch.setattr(command, "CHARACTERS", 20)
+    monkeypatch.setattr(rx.data, "python_text", (runs / "text").read_text)  # the one that it may have learnt
+    assert run(model)[0] == 0
+    assert "text" in pictures(tmp_path / "plots")
+
+
 def test_usage(run: Any, runs: Path) -> None:
     for options, words in (
+        (("--terminal", "--target", "x"), "argument --target: not here: --terminal shows the history alone."),
         (("--terminal", "--out", "x"), "argument --out: not here: --terminal shows the history alone."),
         (("--terminal", "--data", "x"), "argument --data: not here: --terminal shows the history alone."),
         (("--out", runs / "text"), "must be a directory; it is a file."),

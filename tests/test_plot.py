@@ -98,6 +98,18 @@ def test_ratios_go_by_the_direction_of_reading() -> None:
     assert np.isnan(plot.gradient_norms([nothing], draw=False).ratios[0])
 
 
+def test_ratios_begin_where_a_gradient_comes_in() -> None:
+    """At the last step h alone is read: c has a gradient up to the one before it."""
+    model = rx.Sequential(rx.LSTM(D, H), rx.LastStep(), rx.Linear(H, K))
+    found = plot.gradient_norms(model, model.init(NUMPY, seed=1), X, Y, state="c", draw=False)
+    assert found.norms[0, -1] == 0
+    np.testing.assert_allclose(found.ratios, found.norms[0, 0] / found.norms[0, -2], rtol=1e-12)
+    d = np.zeros((2, 3, 2))
+    d[0, 0], d[0, 1], d[1, 1] = 6.0, 3.0, 5.0  # of the second sequence, the first step has none
+    expected = np.linalg.norm([6, 6]) / np.linalg.norm([3, 3, 5, 5])
+    np.testing.assert_allclose(plot.gradient_norms([level(gradient={"h": d})], draw=False).ratios, expected)
+
+
 def test_gradients_too_small_for_their_dtype_squared_are_seen() -> None:
     d = np.full((2, 3, 2), 1e-30, dtype=np.float32)
     found = plot.gradient_norms([level(gradient={"h": d})], draw=False)
@@ -116,8 +128,8 @@ def test_the_gradient_of_another_state() -> None:
     ("ratio", "words"),
     [
         (0.0, "vanishes wholly"),
-        (np.inf, "comes from nowhere"),
-        (np.nan, "is 0 at both"),
+        (np.inf, "grows beyond all numbers"),
+        (np.nan, "is 0, or not finite"),
         (1.02, "stays as it is"),
         (1 / 20263, "shrinks 20,000-fold"),
         (1.5, "grows 1.5-fold"),
@@ -243,6 +255,16 @@ def test_text_as_html_and_for_a_terminal() -> None:
     ("call", "error", "words"),
     [
         (lambda: plot.states(3), TypeError, "`source` must be a list of levels, .* or a model; got int"),
+        (
+            lambda: plot.spectrum(rx.Linear(2, 3), ()),
+            TypeError,
+            r"`source` must be levels, or a rnn_xp\.Sequential; got Linear\. A layer alone: rnn_xp\.Seq",
+        ),
+        (
+            lambda: plot.spectrum(rx.Sequential(rx.Linear(D, K)), rx.Sequential(rx.Linear(D, K)).init(NUMPY)),
+            ValueError,
+            r"`model` must have a recurrent layer to look into; got Sequential\(Linear\(2, 3\)\)",
+        ),
         (lambda: plot.states([]), ValueError, "`source` must hold at least one level; got none"),
         (lambda: plot.states([level()], PARAMS), TypeError, "`source` must be a model where more follows"),
         (lambda: plot.states([level()], sequence=2), ValueError, "`sequence` must be .* at most 1; got 2"),
@@ -252,7 +274,11 @@ def test_text_as_html_and_for_a_terminal() -> None:
             ValueError,
             "`source` must hold gradients: give rx.probe.look the targets",
         ),
-        (lambda: plot.gradient_norms([level()], state="c"), ValueError, "`state` must be one of 'h'"),
+        (
+            lambda: plot.gradient_norms([level()], state="c"),
+            ValueError,
+            "`state` of `layer 0` must be one of 'h'; got 'c'",
+        ),
         (
             lambda: plot.states(rx.Sequential(rx.GRU(1, 2))),
             TypeError,

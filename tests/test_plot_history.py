@@ -125,6 +125,23 @@ def test_a_chart_of_decades_has_their_numbers() -> None:
         assert number in chart
 
 
+@pytest.mark.parametrize("value", [np.nan, None, np.inf])
+def test_a_chart_of_what_is_not_finite(value: Any) -> None:
+    records = [{"epoch": i + 1, "loss": value, "val_loss": value, "lr": 0.1} for i in range(2)]
+    first, *rest = plot.terminal(records, height=8).splitlines()
+    assert first == "Loss: no finite number in 2 epochs"
+    assert rest[0].strip() == "Learning rate"
+    assert len(rest) == 8
+    assert plot.history(records)._repr_png_()
+
+
+def test_a_chart_leaves_out_what_is_not_finite() -> None:
+    losses = [np.inf, 4.0, np.nan, 1.0]
+    chart = plot.terminal([{"epoch": i + 1, "loss": loss} for i, loss in enumerate(losses)])
+    for number in ("4┤", "3┤", "2┤", "1┤"):
+        assert number in chart
+
+
 def test_a_chart_needs_plotext(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotext", None)
     with pytest.raises(ModuleNotFoundError, match=r"rx.plot.terminal needs plotext, .*rnn-xp\[ui\]"):

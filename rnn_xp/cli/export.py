@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,9 @@ from rnn_xp.typing import Tree
 
 CLOSE = {"float32": 1e-4, "float64": 1e-10}
 """How far outputs of about 1 may be from ours: sums are taken in other orders."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a place with no room left."""
 
 ONLY_ONNX = ("layout", "states", "dtype")
 
@@ -59,8 +65,7 @@ def export(given: Mapping[str, Any]) -> int:
     _refuse(given, kind)
     model, params, about = open_run({**given, "backend": "numpy"})
     asked = Asked(model, params, about, given, os.path.basename(target))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with _folder() as folder:
         path = folder / f"export{kind.suffix}"
         try:
             kind.save(path, asked)
@@ -73,8 +78,9 @@ def export(given: Mapping[str, Any]) -> int:
         if verdict.is_too_far:
             msg = f"{target} is not written: it would not answer as the model does: {verdict.words}."
             raise ValueError(msg)
-        with interrupt.gently():
-            write(target, path.read_bytes())
+        content = path.read_bytes()
+    with interrupt.gently():
+        write(target, content)
     output.line(f"written: {target}\nparity: {verdict.words}")
     told = kind.code(asked, path) if kind.is_told else None
     if told is not None:
@@ -82,6 +88,26 @@ def export(given: Mapping[str, Any]) -> int:
     record = {"out": target, "to": given["to"], "difference": verdict.difference, "parity": verdict.words}
     output.record({"result": {**record, "code": told}})
     return DONE
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a directory that goes when the command ends, whatever ends it; say where it is if that is full."""
+    folder = Path(tempfile.mkdtemp(prefix="rnn-xp-"))
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with interrupt.hearing(), interrupt.undoing(remove):
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            why = f"{os.strerror(error.errno)}; TMPDIR names another directory"
+            raise OSError(error.errno, why, str(folder.parent)) from error
+        finally:
+            remove()
 
 
 def _refuse(given: Mapping[str, Any], kind: Kind) -> None:
@@ -138,7 +164,7 @@ KINDS = {
     "numpy": Kind(
         ".py",
         _save_numpy,
-        lambda _: Runtime("numpy", "NumPy", 0.0),
+        lambda _: Runtime("numpy", "NumPy", 0.0, must_run=True),
         lambda _, path: path.read_text(encoding="utf-8"),
         False,
     ),

@@ -1,6 +1,7 @@
 """Ctrl-C: where nothing can be lost it ends the program at once; while something is kept it is an exception.
 
 An exception alone would not do: one that rises inside the import system or a destructor is swallowed.
+SIGTERM and SIGHUP end the program at once anyway; where they are heard, what is to be undone is undone first.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NoReturn
+
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
 
 _to_undo: list[Callable[[], None]] = []
 
 
-def leave(*_: Any) -> NoReturn:
-    """Say so in a line, undo what is to be undone, and end."""
-    for undo in _to_undo:
+def leave(number: int, *_: Any) -> NoReturn:
+    """Undo what is to be undone, the last thing first, say so in a line, and end."""
+    for undo in reversed(_to_undo):
         undo()
+    word = b"interrupted" if number == signal.SIGINT else b"terminated"
     with suppress(OSError):
-        os.write(2, b"rnn-xp: error: interrupted.\n")
-    os._exit(130)
+        os.write(2, b"rnn-xp: error: " + word + b".\n")
+    os._exit(128 + number)
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def gently() -> Iterator[None]:
 
 @contextmanager
 def undoing(undo: Callable[[], None]) -> Iterator[None]:
-    """Call a function, which raises nothing, when Ctrl-C ends the program at once."""
+    """Call a function, which raises nothing, when a signal that is heard ends the program at once."""
     _to_undo.append(undo)
     try:
         yield
@@ -49,13 +53,22 @@ def undoing(undo: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _handler(handler: Any, instead_of: Any) -> Iterator[None]:
+def hearing() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, too, undo what is to be undone before they end the program."""
+    with ExitStack() as stack:
+        for number in ENDS:
+            stack.enter_context(_handler(leave, instead_of=signal.SIG_DFL, number=number))
+        yield
+
+
+@contextmanager
+def _handler(handler: Any, instead_of: Any, number: int = signal.SIGINT) -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not instead_of:
+    if not main or signal.getsignal(number) is not instead_of:
         yield
         return
-    signal.signal(signal.SIGINT, handler)
+    signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, instead_of)
+        signal.signal(number, instead_of)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import rnn_xp as rx
+from rnn_xp.cli import interrupt
 from rnn_xp.cli.runs import About
 from rnn_xp.model import LOSSES
 from rnn_xp.typing import Tree
@@ -19,6 +23,9 @@ from rnn_xp.typing import Tree
 Host = NDArray[Any]
 
 SEQUENCES, STEPS = 20, 24
+
+PATIENCE = 300.0
+"""Seconds until a file that gives no answer is given up."""
 
 RUN = """
 import importlib, runpy, sys
@@ -55,6 +62,7 @@ class Runtime(NamedTuple):
     name: str
     tolerance: float  # of outputs of about 1
     padded: bool = True  # whether it takes lengths
+    must_run: bool = False  # whether a file that it cannot run is wrong; others lack this or that operator
 
 
 def check(
@@ -79,10 +87,12 @@ def check(
     np.savez(folder / "given.npz", X=_in_layout(X, layout), lengths=lengths)
     (folder / "run.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-c", RUN, "run.py", runtime.module, *["one"] * (not runtime.padded)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-        return Verdict(None, 0.0, f"not checked: {runtime.name} cannot run it: {why}")
+    why = _failure(command, folder)
+    if why is not None:
+        words = f"{runtime.name} cannot run it: {why}"
+        if runtime.must_run:
+            return Verdict(math.inf, 0.0, words)
+        return Verdict(None, 0.0, f"not checked: {words}")
     with np.load(folder / "answers.npz") as found:
         version = str(found["version"])
         answers = [found[f"arr_{i}"] for i in range(SEQUENCES)]
@@ -96,6 +106,22 @@ def check(
     words = f"{how_far} {what} on {SEQUENCES} random sequences"
     scale = max(1.0, float(max(np.max(np.abs(own), initial=0) for own in expected)))
     return Verdict(difference, runtime.tolerance * scale, f"{words}, {runtime.name} {version}")
+
+
+def _failure(command: list[str], folder: Path) -> str | None:
+    """Run a command, and return why it failed, if it did; it ends when we do, and leaves nothing behind."""
+    where: dict[str, Any] = {"cwd": folder, "env": {**os.environ, "TMPDIR": str(folder)}}
+    with (
+        subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, **where) as process,
+        interrupt.undoing(process.kill),
+    ):
+        try:
+            _, told = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            return f"it gives no answer within {PATIENCE:g} seconds"
+        finally:
+            process.kill()
+    return (told.strip().splitlines() or ["it failed"])[-1] if process.returncode else None
 
 
 def _sequences(model: rx.Sequential, about: About) -> tuple[Host, Host]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,35 @@ def plot(given: Mapping[str, Any]) -> int:
     """Draw what there is to be drawn."""
     output = Output()
     history = home_of(given["run"]) / HISTORY
-    if given.get("terminal") or not find_spec("matplotlib"):
-        return _chart(given, history, output)
+    try:
+        if given.get("terminal") or not find_spec("matplotlib"):
+            return _chart(given, history, output)
+        return _pictures(given, history, output)
+    except ModuleNotFoundError as error:  # a library that is there and does not load
+        raise UsageError(str(error)) from None
+
+
+def _pictures(given: Mapping[str, Any], history: Path, output: Output) -> int:
+    """Draw everything, and then write it: what is wrong is told before there is any file."""
     refuse_no_files(given)
     out = Path(given.get("out") or history.parent / "plots")
     if out.exists() and not out.is_dir():
         msg = f"argument --out: {out} must be a directory; it is a file."
         raise UsageError(msg)
     with interrupt.gently():
-        if history.exists():
-            _write(out, "history", rx.plot.history(history), output)
-        else:
-            output.note(f"there is no {history}: no picture of the training")
         model, params, about = open_run(given)
-        for name, picture in _inside(given, model, params, about, output):
+        given, why = _with_data(given, about)
+        _refuse_columns(given, about)
+        pictures: dict[str, Any] = {"history": rx.plot.history(history)} if history.exists() else {}
+        pictures["spectrum"] = rx.plot.spectrum(model, params)
+        if not why:
+            pictures |= _inside(given, model, params, about)
+        if "history" not in pictures:
+            output.note(f"there is no {history}: no picture of the training")
+        for name, picture in pictures.items():
             _write(out, name, picture, output)
+        if why:
+            output.note(f"{why}: --data FILE shows gradient norms, states and gates, too")
     return DONE
 
 
@@ -63,12 +77,14 @@ def _chart(given: Mapping[str, Any], history: Path, output: Output) -> int:
             ways = f"PNG files, {checks.install('plot')}; or for {ways}"
         msg = f"`rnn-xp plot` has nothing to draw with. For {ways}."
         raise UsageError(msg)
-    for option in ("data", "out"):
-        if option in given and given.get("terminal"):
-            msg = f"argument --{option}: not here: --terminal shows the history alone."
+    no_files = f"no matplotlib here, so no PNG files: {checks.install('plot')}"
+    for option in given:
+        if option not in ("run", "terminal"):
+            why = "--terminal shows the history alone" if given.get("terminal") else no_files
+            msg = f"argument --{option}: not here: {why}."
             raise UsageError(msg)
     if not given.get("terminal"):
-        sys.stderr.write(f"no matplotlib here, so no PNG files: {checks.install('plot')}\n")
+        sys.stderr.write(f"{no_files}\n")
     watched = sys.stdout.isatty()
     columns = max(40, shutil.get_terminal_size().columns) if watched else 80
     color = watched and not os.environ.get("NO_COLOR")
@@ -76,15 +92,8 @@ def _chart(given: Mapping[str, Any], history: Path, output: Output) -> int:
     return DONE
 
 
-def _inside(
-    given: Mapping[str, Any], model: rx.Sequential, params: Any, about: About, output: Output
-) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the picture of everything that is to be seen inside the model."""
-    yield "spectrum", rx.plot.spectrum(model, params)
-    given, why = _with_data(given, about)
-    if why:
-        output.note(f"{why}: --data FILE shows gradient norms, states and gates, too")
-        return
+def _inside(given: Mapping[str, Any], model: rx.Sequential, params: Any, about: About) -> dict[str, Any]:
+    """Return pictures, by name, of what data do inside the model."""
     with naming(given.get("data")):
         data = _few(labelled_data(given, about, model.per_step))
         weights = _last(data) if model.per_step else None
@@ -95,12 +104,12 @@ def _inside(
     norms = rx.plot.gradient_norms(levels)
     if model.per_step:
         norms.axes[0].set_ylabel(norms.axes[0].get_ylabel() + ", L at the last step")
-    yield "gradient_norms", norms
-    yield "states", rx.plot.states(levels)
+    pictures: dict[str, Any] = {"gradient_norms": norms, "states": rx.plot.states(levels)}
     if any(level.bounds for level in levels):
-        yield "gates", rx.plot.gates(levels)
+        pictures["gates"] = rx.plot.gates(levels)
     if about.vocabulary is not None:
-        yield "text", rx.plot.text(levels, characters=about.vocabulary.decode(data.X[0]))
+        pictures["text"] = rx.plot.text(levels, characters=about.vocabulary.decode(data.X[0]))
+    return pictures
 
 
 def _with_data(given: Mapping[str, Any], about: About) -> tuple[Mapping[str, Any], str]:
@@ -108,12 +117,29 @@ def _with_data(given: Mapping[str, Any], about: About) -> tuple[Mapping[str, Any
     if "data" in given:
         return given, ""
     told = recall.told_if_whole(home_of(given["run"]) / CHECKPOINT)
+    if told is None and not _has_own_data(about):
+        return given, "no checkpoint says where the data of the training are"
     source = None if told is None else told.get("data")
     if source is None:
-        return given, "no checkpoint says where the data of the training are" if about.task == "data" else ""
+        return given, ""
     if not os.path.isfile(source):
         return given, f"{source} is not there any more"
     return {**given, "data": source}, ""
+
+
+def _has_own_data(about: About) -> bool:
+    """Whether the data of the training need no file; of texts, Python's own has its characters."""
+    if about.vocabulary is None:
+        return about.task != "data"
+    return about.vocabulary == rx.data.vocabulary(rx.data.python_text())
+
+
+def _refuse_columns(given: Mapping[str, Any], about: About) -> None:
+    """Say which options are about a file that is not read, or is none of sequences."""
+    for option in ("layout", "id", "time", "target"):
+        if option in given and ("data" not in given or about.vocabulary is not None):
+            msg = f"argument --{option}: not here: it goes with --data, a file of sequences."
+            raise UsageError(msg)
 
 
 def _few(data: Dataset) -> Dataset:

@@ -46,7 +46,8 @@ def gates(
 
     Near a bound an activation is flat, and hardly any gradient comes through. A forget gate near 1 remembers
     by that; a candidate that is always near -1 or 1 learns nothing any more. With the margin of 0.1 that is
-    the saturation of Karpathy, Johnson and Fei-Fei (2015): a gate below 0.1 or above 0.9.
+    the saturation of Karpathy, Johnson and Fei-Fei (2015): a gate below 0.1 or above 0.9. `rx.diagnose` looks
+    for a fault, not for a habit, and counts only what is within 0.02, where the slope is nearly gone.
 
     Parameters
     ----------

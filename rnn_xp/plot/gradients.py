@@ -18,7 +18,7 @@ class GradientNorms(NamedTuple):
 
     names: tuple[str, ...]  # of the levels
     norms: Floats  # (L, T)
-    ratios: Floats  # (L,): the norm at the first step that the level read, over that at the last
+    ratios: Floats  # (L,): the norm at the first step that the level read, over that where it comes in
     figure: Any = None
     axes: tuple[Any, ...] = ()
 
@@ -53,8 +53,8 @@ def gradient_norms(
     GradientNorms
         `norms` (L, T) is the norm over the sequences and the units, sqrt(sum over N and H of (dL/dh_t)**2);
         where only n of N sequences have a step t, sqrt(N / n) times that. `ratios` (L,) compares the norms at
-        every sequence's own first and last step; nan where both are 0. `figure` is None where nothing is
-        drawn.
+        every sequence's own first step and at its last one with a gradient: of "c" that is the one before the
+        last, where h alone is read there; nan where no step has any. `figure` is None where nothing is drawn.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _gradient(level: Level, state: str) -> Floats:
     if level.gradient is None:
         msg = "`source` must hold gradients: give rx.probe.look the targets, `y`; got levels without."
         raise ValueError(msg)
-    checks.one_of("state", state, level.gradient)
+    checks.one_of(f"state` of `{level.name}", state, level.gradient)
     return level.gradient[state].astype(np.float64)
 
 
@@ -99,13 +99,14 @@ def _norms(level: Level, d: Floats) -> Floats:
 
 
 def _ratio(level: Level, d: Floats) -> float:
-    """Return the norm over all sequences at their first steps, over that at their last ones."""
-    own = np.flatnonzero(level.valid.any(axis=1))
-    first = level.valid[own].argmax(axis=1)
-    last = level.valid.shape[1] - 1 - level.valid[own][:, ::-1].argmax(axis=1)
-    if level.reverse:
-        first, last = last, first
-    with np.errstate(divide="ignore", invalid="ignore"):
+    """Return the norm over all sequences at their first steps, over that at their last ones with any."""
+    onward = slice(None, None, -1 if level.reverse else 1)
+    d, valid = d[:, onward], level.valid[:, onward]
+    there = (d != 0).any(axis=2)
+    own = np.flatnonzero(there.any(axis=1))
+    first = valid[own].argmax(axis=1)
+    last = there.shape[1] - 1 - there[own][:, ::-1].argmax(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
         return float(np.linalg.norm(d[own, first]) / np.linalg.norm(d[own, last]))
 
 
@@ -141,9 +142,9 @@ def told(ratio: float) -> str:
     ('shrinks 100,000-fold', 'shrinks 2-fold', 'stays as it is', 'grows 3.0×10¹²-fold')
     """
     if np.isnan(ratio):
-        return "is 0 at both"
+        return "is 0, or not finite"
     if ratio == 0 or np.isinf(ratio):
-        return "vanishes wholly" if ratio == 0 else "comes from nowhere"
+        return "vanishes wholly" if ratio == 0 else "grows beyond all numbers"
     factor = max(ratio, 1 / ratio)
     if factor < 1.05:
         return "stays as it is"

@@ -19,6 +19,12 @@ Source: TypeAlias = "Sequence[Level] | Sequential"
 def levels_of(source: Source, data: tuple[Any, ...], options: dict[str, Any]) -> list[Level]:
     """Return the levels that are given, or those of a model that `look` is called on."""
     if isinstance(source, Layer):
+        if not isinstance(source, Sequential):
+            msg = (
+                f"`source` must be levels, or a rnn_xp.Sequential; got {type(source).__name__}. "
+                "A layer alone: rnn_xp.Sequential(layer)."
+            )
+            raise TypeError(msg)
         if len(data) < 2:
             msg = (
                 "`source` must be followed by what `look` takes where it is a model: params and X; got less."

@@ -16,6 +16,8 @@ TICKS = 4
 def terminal(source: Any, *, width: int = 80, height: int = 14, color: bool = False) -> str:
     """Return a chart of a training for a terminal: a panel below the other, of block characters.
 
+    Numbers that are not finite have no place in it; where there are no others, a line says so.
+
     Parameters
     ----------
     source : Result, Epoch, list of dict, or path
@@ -47,6 +49,8 @@ def terminal(source: Any, *, width: int = 80, height: int = 14, color: bool = Fa
 def _chart(figure: Any, found: History, panel: Panel, width: int, height: int, color: bool) -> str:
     """Draw a panel on plotext's one figure, and leave that empty."""
     lines = {label: found.series[name] for name, label in panel.lines.items()}
+    if not np.isfinite(list(lines.values())).any():
+        return f"{panel.title}: no finite number in {len(found.epochs)} epochs"
     log = panel.is_logarithmic(lines.values())
     figure.clear()
     figure.theme("default" if color else "colorless")
@@ -57,8 +61,8 @@ def _chart(figure: Any, found: History, panel: Panel, width: int, height: int, c
         there = np.isfinite(values)
         signal = figure.signal(found.epochs[there].tolist(), values[there].tolist(), marker=marker).lines()
         figure.draw(signal.label(label) if len(lines) > 1 else signal)
-    low, high = float(np.nanmin(heights)), float(np.nanmax(heights))
-    _ticks(figure.ruler("y"), np.linspace(low, high, TICKS), log)
+    finite = np.concatenate(heights)[np.isfinite(np.concatenate(heights))]
+    _ticks(figure.ruler("y"), np.linspace(finite.min(), finite.max(), TICKS), log)
     epochs = np.unique(np.linspace(found.epochs[0], found.epochs[-1], TICKS).round())
     _ticks(figure.ruler("x"), epochs, log=False)
     figure.title(panel.title).label("epoch", "x")

@@ -19,6 +19,9 @@ from rnn_xp.typing import Tree
 SIZES = ((5, 3), (7, 4))
 """T and N of the two batches for which a graph is read, where it leaves them open."""
 
+MOST = 2**20
+"""Steps, of all sequences, of a batch that a graph is read for: each of their elements is followed."""
+
 
 class Reading(NamedTuple):
     """What a graph was found to be."""
@@ -145,6 +148,10 @@ def _x(graph: Source) -> Input:
 def _example(graph: Source, x: Input, axes: str, number: int) -> Example:
     """Return sizes that fit X, and as many lengths, where the graph takes any: of 1 and T, and not sorted."""
     T, N = (x.shape[axes.index(axis)] or size for axis, size in zip("TN", SIZES[number], strict=True))
+    if T < 1 or N < 1 or T * N > MOST:
+        must = f"leave T and N of its {x.name!r} open, or fix them at {MOST:,} steps in all at most"
+        msg = f"`source` must {must}; got T = {T}, N = {N}."
+        raise ValueError(msg)
     takes = any(each.kind == "i" and len(each.shape) == 1 for each in graph.inputs)
     return Example(T, N, tuple((n - number) % T or T for n in range(N)) if takes else None)
 
