@@ -31,9 +31,9 @@ def cells(page):
     return [body for _, _, body in directives(page, "code-cell")]
 
 
-def commands(lines):
+def commands(shell):
     """Return the calls of rnn-xp, without what the shell does with them."""
-    for line in lines:
+    for line in shell.replace("\\\n", "").splitlines():
         if line.strip().startswith("rnn-xp"):
             yield shlex.split(re.split(r"[|&>]", line)[0], comments=True)[1:]
 
@@ -83,7 +83,7 @@ def test_directives_are_found():
     include = "```{literalinclude} a.py\n:pyobject: A.b\n```\n"
     assert cells(f"{cell}\n{include}") == ["x = 1\n"]
     assert list(directives(f"{cell}\n{include}", "literalinclude")) == [("a.py", {"pyobject": "A.b"}, "")]
-    assert list(commands(["rnn-xp train --epochs 2 | tail -n 1", "ls"])) == [["train", "--epochs", "2"]]
+    assert list(commands("rnn-xp train --epochs \\\n    2 | tail -n 1\nls")) == [["train", "--epochs", "2"]]
     assert names("`rx.fit` and rx.data.load(x), rnn_xp/docs") == ["rx.data.load", "rx.fit"]
     for wrong in ("rx.fitt", "rx.plot.histroy"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):
@@ -112,7 +112,7 @@ def test_commands_are_understood(name):
     page = PAGES[name]
     shells = [cell for cell in cells(page) if cell.startswith("%%bash -e\n")]
     shells += re.findall(r"^```sh\n(.*?)^```", page, flags=re.S | re.M)
-    for command in commands(line for shell in shells for line in shell.splitlines()):
+    for command in commands("\n".join(shells)):
         understood(command)
     for command in re.findall(r"`rnn-xp ([a-z]+)[^`]*`", page):
         assert command in COMMANDS
@@ -143,12 +143,7 @@ def test_no_page_names_a_place_on_a_machine(name):
 
 
 def test_every_command_tells_its_help():
-    helps = [
-        command
-        for cell in cells(PAGES["cli"])
-        for command in commands(cell.splitlines())
-        if "--help" in command
-    ]
+    helps = [command for cell in cells(PAGES["cli"]) for command in commands(cell) if "--help" in command]
     assert sorted(helps) == sorted([["--help"], *[[command, "--help"] for command in COMMANDS]])
 
 

@@ -11,7 +11,8 @@ import rnn_xp
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
-project = author = "rnn_xp"
+project = "rnn_xp"
+author = project_copyright = "the rnn_xp authors"
 release = rnn_xp.__version__
 html_title = f"rnn_xp {release}"
 html_theme = "furo"
