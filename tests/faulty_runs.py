@@ -196,6 +196,13 @@ def a_third_can_be_known() -> Run:
 
 
 @healthy
+def lengths_that_tell() -> Run:
+    lengths = np.random.default_rng(14).integers(2, 13, 300)
+    data = {"X": np.ones((300, 12, 1)), "y": (lengths > 6).astype(int), "lengths": lengths}
+    return train(data, model(data, rx.GRU), epochs=20)
+
+
+@healthy
 def one_in_ten() -> Run:
     rng = np.random.default_rng(10)
     y = (rng.random(500) < 0.1).astype(int)
@@ -249,6 +256,18 @@ def time_for_sequences() -> Run:
 @broken("axes")
 def a_single_step() -> Run:
     return train({**(data := signs()), "layout": "NCT"}, model(data, rx.GRU, C=10), epochs=5)
+
+
+@broken("constant")
+def zeros_for_data() -> Run:
+    data = waves()
+    return train({**data, "X": np.zeros_like(data["X"])}, model(data, rx.GRU), epochs=5)
+
+
+@broken("constant")
+def one_token() -> Run:
+    data = counts()
+    return train({**data, "X": np.ones_like(data["X"])}, model(data, rx.GRU), epochs=5)
 
 
 @broken("padding")

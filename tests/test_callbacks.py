@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import pickle
 import struct
 import sys
 from pathlib import Path
@@ -151,6 +153,30 @@ def test_a_board_that_was_closed_begins_another_file(tmp_path: Path) -> None:
         board.close()
         board.close()
     assert scalars(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 0.5}
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda board: pickle.loads(pickle.dumps(board))])
+def test_a_copy_of_an_open_board_writes_a_file_of_its_own(again: Any, tmp_path: Path) -> None:
+    with rx.callbacks.TensorBoard(tmp_path) as board:
+        board(rx.Epoch({"epoch": 1, "loss": 0.5}, (), False, []))
+        with again(board) as other:
+            other(rx.Epoch({"epoch": 2, "loss": 0.25}, (), False, []))
+        board(rx.Epoch({"epoch": 3, "loss": 0.125}, (), False, []))  # it is still open
+    assert len(list(tmp_path.iterdir())) == 2
+    assert scalars(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 0.25, ("loss", 3): 0.125}
+
+
+def test_an_estimator_with_callbacks_is_cloned(tmp_path: Path) -> None:
+    """As cross-validation does, which copies every argument."""
+    sklearn = pytest.importorskip("sklearn.base")
+    callbacks = [rx.callbacks.TensorBoard(tmp_path / "runs"), rx.callbacks.CSV(tmp_path / "history.csv")]
+    estimator = rx.RNNClassifier(hidden_size=3, epochs=2, random_state=0, callbacks=callbacks)
+    estimator.fit(X, CLASSES)
+    own = sklearn.clone(estimator).fit(X, CLASSES)
+    assert rows(tmp_path / "history.csv") == as_text(own.history_)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    for board in (estimator.callbacks[0], own.callbacks[0]):
+        board.close()
 
 
 def test_tensorboard_needs_its_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -188,13 +188,98 @@ def test_a_training_that_kept_no_epoch(trained, call, tmp_path):
     assert page.splitlines()[1] == "1. a learning rate that is too high (learning rate 1e+38)"
 
 
-def test_a_damaged_history(trained, call):
+BAD_LINES = ["{", "", "3", '{"loss": "low"}', '{"loss": [1]}', "[" * 100_000, "\xff\xfe\0"]
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
+def test_a_damaged_history(line, trained, call, tmp_path):
+    X, y = waves(20)
+    run = trained("--epochs", "2", X=X, y=y)
+    with (run / "history.jsonl").open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+    code, _, err = call("diagnose", run, "--data", tmp_path / "data.npz")
+    assert code == 1
+    assert f"{run / 'history.jsonl'}, line 3: damaged: it must be the record of an epoch, numbers by" in err
+
+
+@pytest.mark.parametrize("size", [3, 3000, -3])
+def test_a_damaged_checkpoint_is_told(size, trained, call, tmp_path):
     X, y = waves()
     run = trained(X=X, y=y)
-    (run / "history.jsonl").write_text("{")
-    code, _, err = call("diagnose", run)
-    assert code == 1
-    assert "history.jsonl is damaged: " in err
+    path = run / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    code, out, _ = call("diagnose", run, "--data", tmp_path / "data.npz")
+    first, _, page = out.partition("\n\n")
+    assert code == 0
+    assert first.startswith(f"`{path}` cannot be loaded: ")
+    assert first.endswith(": how it was trained is not known; taken as with Adam, and unclipped")
+    assert page.startswith("Nothing found")
+    path.unlink()
+    out = call("diagnose", run, "--data", tmp_path / "data.npz")[1]
+    assert out.startswith(f"there is no checkpoint.safetensors in {run}: how it was trained is not known")
+
+
+@pytest.mark.parametrize("option", ["id", "time", "target", "layout"])
+def test_how_to_read_goes_with_what_to_read(option, trained, call, tmp_path):
+    X, y = waves(20)
+    run = trained("--epochs", "1", X=X, y=y)
+    code, _, err = call("diagnose", run, f"--{option}", "TNC")
+    assert code == 2
+    assert f"argument --{option}: not here: it goes with --data; those of the training are read" in err
+    if option != "layout":
+        code, _, err = call("diagnose", run, f"--{option}", "x", "--data", tmp_path / "data.npz")
+        assert code == 2
+        assert f"argument --{option}: not here: it goes with .csv files; got .npz" in err
+
+
+def table(path, target, N=60, T=8, **options):
+    """Write numbers, or whatever, to be told of series."""
+    X = np.random.default_rng(options.get("seed", 0)).standard_normal((N, T, 2))
+    y = target(X)
+    rows = [f"{n},{t},{X[n, t, 0]},{X[n, t, 1]},{y[n]}" for n in range(N) for t in range(T)]
+    path.write_text("\n".join(["id,time,a,b,told", *rows]) + "\n")
+
+
+def test_columns_are_those_that_are_told(call, kinds, tmp_path):
+    """Of data that moved, and whose column has another name now."""
+    table(tmp_path / "a.csv", lambda X: np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down"), N=200)
+    options = ("--target", "told", "--epochs", "12", "--lr", "0.01", "--hidden-size", "12")
+    given = ("--data", tmp_path / "a.csv", *options, "--out", tmp_path / "run", "--quiet")
+    assert call("train", *given)[0] == 0
+    moved = (tmp_path / "a.csv").read_text().replace("told", "label", 1)
+    (tmp_path / "b.csv").write_text(moved)
+    assert kinds(tmp_path / "run", "--data", tmp_path / "b.csv", "--target", "label") == []
+
+
+def test_a_training_that_kept_no_epoch_takes_data_that_moved(trained, call, tmp_path):
+    X, y = waves(40)
+    np.savez(tmp_path / "test.npz", X=X, y=y)
+    run = trained("--epochs", "2", "--test", tmp_path / "test.npz", X=X, y=y)
+    (run / "model.safetensors").unlink()
+    (tmp_path / "test.npz").unlink()  # it is not asked for
+    (tmp_path / "data.npz").unlink()
+    assert "data.npz is not there any more: say where the data are now" in call("diagnose", run)[2]
+    np.savez(tmp_path / "moved.npz", X=X[:30], y=y[:30])
+    code, out, err = call("diagnose", run, "--data", tmp_path / "moved.npz", "--json")
+    assert code == 0, err
+    assert json.loads(out)["result"]["numbers"]["sequences"] == 30
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e-3])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_healthy_run_of_numbers_of_any_size(seed, scale, call, kinds, tmp_path):
+    table(
+        tmp_path / "data.csv",
+        lambda X: scale * (5 + X[:, :, 0] @ 0.8 ** np.arange(12)[::-1]),
+        *(120, 12),
+        seed=seed,
+    )
+    options = ("--target", "told", "--epochs", "25", "--lr", "0.01", "--hidden-size", "24", "--seed", seed)
+    given = ("--data", tmp_path / "data.csv", *options, "--out", tmp_path / "run", "--quiet")
+    code, _, err = call("train", *given)
+    assert code == 0, err
+    assert kinds(tmp_path / "run") == []
+    assert kinds(tmp_path / "run", "--data", tmp_path / "data.csv") == []
 
 
 @pytest.mark.parametrize("lanes", [(), ("--lanes", "4")])

@@ -141,6 +141,23 @@ def test_a_single_thread_is_fine(system):
     assert list(threads({**HERE, **system})) == []
 
 
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "1.5", "2,", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_a_number_of_threads_that_is_none(name, value, capsys, monkeypatch):
+    monkeypatch.setenv(name, value)
+    lines = [line for line in report(capsys)[1]["lines"] if line["name"] == name]
+    wrong = "it must be a number of threads, 1 or more; libraries take no notice of anything else"
+    line = {"section": "machine", "name": name, "found": value, "wrong": wrong}
+    assert lines == [{**line, "mend": f"export {name}=1", "fatal": False}]
+    *_, told = threads({**HERE, name: value})
+    assert told.found == "8 in the BLAS, as far as can be told"  # as where nothing is set
+
+
+@pytest.mark.parametrize("value", ["1", " 1 ", "1,2", "not set", ""])
+def test_a_number_of_threads_that_is_one(value):
+    assert [line.name for line in threads({**HERE, "OMP_NUM_THREADS": value}) if line.name != "threads"] == []
+
+
 def test_what_is_required():
     assert list(required({"numpy": "2.10.0", "array-api-compat": "1.12"})) == []
     old, missing = required({"numpy": "2.0.2", "array-api-compat": "not installed"})

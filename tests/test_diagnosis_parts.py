@@ -165,6 +165,10 @@ MODEL = rx.Sequential(rx.GRU(2, 4), rx.LastStep(), rx.Linear(4, 2))
 PARAMS = MODEL.init(rx.get_backend("numpy"))
 
 
+def draw(N):
+    return np.random.default_rng(0).standard_normal((N, 6, 2))
+
+
 def test_steps_that_are_nan_at_the_ends_are_padding():
     X = np.random.default_rng(8).standard_normal((5, 6, 2))
     X[1, 4:] = X[3, 2:] = np.nan
@@ -187,6 +191,54 @@ def test_a_history_is_a_list_of_records(history):
         TypeError, match=r"`history` must be a list of records, as `fit` returns it in `.history`; got"
     ):
         rx.diagnose(MODEL, PARAMS, np.zeros((3, 4, 2)), [0, 1, 0], history=history)
+
+
+@pytest.mark.parametrize("value", ["0.7", [0.7], np.zeros(2)])
+def test_a_history_holds_numbers(value):
+    history = [{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": value}]
+    with pytest.raises(TypeError, match=r"`history` must hold numbers; got .* as 'loss' of record 1"):
+        rx.diagnose(MODEL, PARAMS, np.zeros((3, 4, 2)), [0, 1, 0], history=history)
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    history = [{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": math.nan}, {"epoch": 3, "loss": math.inf}]
+    found = rx.diagnose(MODEL, PARAMS, draw(30), [0, 1, 1] * 10, history=history).findings[0]
+    assert (found.kind, found.where) == ("not-finite", "epoch 2")
+    assert found.evidence == "training loss nan in 2 of 3 epochs"
+
+
+def test_weights_that_are_not_finite_are_named():
+    params = tree.map(np.copy, PARAMS)
+    params[2].weight[1, 3] = np.inf
+    (found,) = rx.diagnose(MODEL, params, draw(30), [0, 1, 1] * 10).findings
+    assert (found.kind, found.where, found.evidence) == ("not-finite", "2.weight", "1 of 106 weights")
+
+
+@pytest.mark.parametrize(
+    ("losses", "kind"),
+    [((0.69, 0.75), "rate-high"), ((0.69, 0.6902), "underfitting"), ((0.6902, 0.69), "untrained")],
+)
+def test_a_loss_that_rose_asks_for_no_more_epochs(losses, kind):
+    data = rx.data.sign_of_sum(300, 8, seed=0)
+    model = rx.Sequential(rx.GRU(1, 8), rx.LastStep(), rx.Linear(8, 2))
+    history = [{"epoch": place, "loss": loss, "lr": 0.01} for place, loss in enumerate(losses, 1)]
+    found = rx.diagnose(model, model.init(NUMPY), data.X, data.y, history=history)
+    assert found.kinds == [kind]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"optimizer": 3}, TypeError, "`optimizer` must be an optimiser such as rnn_xp.Adam.*; got 3"),
+        ({"optimizer": "adam"}, TypeError, "`optimizer` must be an optimiser such as"),
+        ({"clip_norm": -1}, ValueError, "`clip_norm` must be a finite number > 0; got -1"),
+        ({"clip_norm": "1"}, TypeError, "`clip_norm` must be a finite number > 0; got '1'"),
+        ({"loss": [1]}, ValueError, r"`loss` must be one of .*; got \[1\]"),
+    ],
+)
+def test_arguments_that_are_refused(arguments, error, words):
+    with pytest.raises(error, match=words):
+        rx.diagnose(MODEL, PARAMS, draw(30), [0, 1, 1] * 10, **arguments)
 
 
 def test_the_other_arguments_are_those_of_fit():

@@ -256,7 +256,20 @@ def test_the_score_is_the_skill_over_the_last_value():
         (np.zeros(9), {"horizon": None}, TypeError, "`horizon` must be an integer"),
         (np.zeros(9), {"relative": "yes"}, TypeError, "`relative` must be True or False; got 'yes'"),
         (np.zeros(9), {"validation": 1.0}, ValueError, "`validation` must be a finite number > 0 and < 1"),
-        (np.zeros(9), {"validation": 0.5}, ValueError, "at least length . horizon = 6 steps; got 5"),
+        (np.zeros(9), {"validation": 0.5}, ValueError, "at least window . horizon = 6 steps to train"),
+        (np.zeros(9), {"validation": 0.99}, ValueError, r"got 0\.99 of 9 steps, which holds back 9"),
+        (
+            np.zeros(40),
+            {"validation": 0.01},
+            ValueError,
+            "hold back at least horizon = 2; got 0.01 of 40 steps",
+        ),
+        (
+            np.arange(9) * 1e307,
+            {},
+            ValueError,
+            r"`series` must hold .* 1e\+150 .* at \(t, c\) = \(1, 0\)",
+        ),
         (np.zeros(9), {"scale": "yes"}, TypeError, "`scale` must be True or False"),
     ],
 )
@@ -276,5 +289,9 @@ def test_other_series_than_that_of_fit():
         forecaster.score(series[:5])
     with pytest.raises(ValueError, match="`season` must be an integer of at least 1 and at most 4; got 5"):
         forecaster.backtest(series, season=5)
+    wild = 1.7e308 * (-1.0) ** np.arange(40).reshape(20, 2)
+    for use in (forecaster.predict, forecaster.score, forecaster.backtest):
+        with pytest.raises(ValueError, match=r"`series` must hold numbers of at most 1e\+150 in size"):
+            use(wild)
     with pytest.raises(ValueError, match="`series` must change: the last value forecasts a constant"):
         forecaster.score(np.ones((20, 2)))

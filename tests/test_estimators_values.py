@@ -230,6 +230,17 @@ def test_scores_are_those_of_scikit_learn():
     assert constant.score(series, np.full(20, 3.0)) == r2_score(np.full(20, 3.0), constant.predict(series))
 
 
+@pytest.mark.parametrize("count", [1, 19, 21])
+def test_a_score_asks_for_a_target_each(count):
+    series, names, y = unequal()
+    for kind, target in ((RNNClassifier, names), (RNNRegressor, y)):
+        fitted = kind(**SMALL).fit(series, target)
+        with pytest.raises(
+            ValueError, match=f"`y` must have one entry for each of the N = 20 series of `X`; got {count}"
+        ):
+            fitted.score(series, np.resize(target, count))
+
+
 # What is held back
 
 
@@ -300,6 +311,48 @@ def test_what_is_held_back_must_leave_some():
 
 
 # Seeds
+
+
+def test_what_is_held_back_or_trained_on_must_count():
+    series, names, y = unequal()
+    for kind, target, labels in (
+        (RNNClassifier, names, np.unique(names, return_inverse=True)[1]),
+        (RNNRegressor, y, None),
+    ):
+        trained, held = hold_back(0.25, 20, 7, labels)
+        for part, words in (
+            (held, "to hold back for `validation`; got 0 for all 5"),
+            (trained, "to train on; got"),
+        ):
+            weights = np.ones(20)
+            weights[part] = 0
+            for scale in (True, False):
+                with pytest.raises(
+                    ValueError, match=f"`sample_weight`.* must count a series among those {words}"
+                ):
+                    kind(**SMALL, validation=0.25, scale=scale).fit(series, target, weights)
+    with pytest.raises(ValueError, match=r"`sample_weight`, times `class_weight`, must .* 0 for all 20"):
+        RNNClassifier(**SMALL, class_weight={"a": 0, "b": 1, "c": 1}).fit(series, names, names == "a")
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    """In training as in use, and by the name of the argument."""
+    series, names, y = unequal()
+    large = [*series[:5], 1e200 * series[5], *series[6:]]
+    for kind, target in ((RNNClassifier, names), (RNNRegressor, y)):
+        fitted = kind(**SMALL).fit(series, target)
+        for use in (lambda X, kind=kind, target=target: kind(**SMALL).fit(X, target), fitted.predict):
+            with pytest.raises(
+                ValueError, match=r"`X` must hold numbers of at most 1e\+150 in size, .* = \(5, 0, 0\)"
+            ):
+                use(large)
+    with pytest.raises(
+        ValueError, match=r"`y` must hold numbers of at most 1e\+150 in size, .* at \(n,\) = \(0,\)"
+    ):
+        RNNRegressor(**SMALL).fit(series, 1e200 * y)
+    with pytest.raises(ValueError, match=r"`y` must hold numbers of at most .* at \(n, k\) = \(0, 1\)"):
+        RNNRegressor(**SMALL).fit(series, np.stack([y, 1e200 * y], axis=1))
+    RNNRegressor(**SMALL).fit([1e100 * x for x in series], 1e100 * y)  # of any size below
 
 
 def test_seeds():
@@ -445,6 +498,7 @@ def test_targets_that_are_refused(kind, y, error, words):
         ([1.0, -1.0, 1.0, 1.0], "`sample_weight` must be finite and not negative; got -1.0 at index 1"),
         ([1.0, 1.0, np.nan, 1.0], "`sample_weight` must be finite and not negative; got nan at index 2"),
         ([0.0] * 4, "Sample weights must contain at least one non-zero number"),
+        ([1e308] * 4, r"`sample_weight` must hold numbers of at most 1e\+150 in size"),
     ],
 )
 def test_weights_that_are_refused(weights, words):
@@ -470,8 +524,18 @@ def test_weights_that_are_refused(weights, words):
         ({"optimizer": "lion"}, ValueError, "`optimizer` must be one of 'adam', 'adamw', 'rmsprop', 'sgd'"),
         ({"optimizer": rx.Adam}, TypeError, "`optimizer` must be an optimiser such as"),
         ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be a finite number > 0; got 0"),
-        ({"schedule": "linear"}, ValueError, "`schedule` must be one of 'cosine'; got 'linear'"),
+        (
+            {"schedule": "linear"},
+            ValueError,
+            "`schedule` must be 'cosine', or a function of .*; got 'linear'",
+        ),
         ({"schedule": 3}, TypeError, "`schedule` must be a function of the step"),
+        (
+            {"schedule": rx.schedules.cosine},
+            ValueError,
+            "`schedule` must be .*cosine.1000.; got <function cosine",
+        ),
+        ({"schedule": lambda: 1.0}, TypeError, "`schedule` must be .* says of step 0: .*takes 0 positional"),
         ({"hidden_size": 0}, ValueError, "`hidden_size` must be an integer of at least 1; got 0"),
         ({"epochs": 1.5}, TypeError, "`epochs` must be an integer"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be an integer of at least 1; got 0"),

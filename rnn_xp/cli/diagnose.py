@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rnn_xp.cli.jobs import Job, load_job
 from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output, printable
 from rnn_xp.cli.runs import MODEL, About, home_of, open_run
-from rnn_xp.cli.settings import Settings, refuse_no_files, settle
+from rnn_xp.cli.settings import Settings, refuse_columns, refuse_no_files, settle
 from rnn_xp.cli.use import labelled_data
 from rnn_xp.data import Dataset, Lanes
 from rnn_xp.typing import Tree
@@ -30,9 +31,9 @@ def diagnose(given: Mapping[str, Any]) -> int:
     output = Output(json=given.get("json", False))
     refuse_no_files(given)
     home = home_of(given["run"])
-    told = recall.told_if_whole(home / CHECKPOINT)
-    settings = None if told is None else settle(told)
+    settings = _settings(home, given, output)
     job: Job | None = None
+    records = _history(home / HISTORY)
     if settings is not None and ("data" not in given or not (home / MODEL).exists()):
         job = _job(settings)
     if settings is not None and job is not None and not (home / MODEL).exists():
@@ -49,7 +50,7 @@ def diagnose(given: Mapping[str, Any]) -> int:
             params,
             *_in_windows(data, 64 if settings is None else settings.window),
             lengths=data.lengths,
-            history=_history(home / HISTORY),
+            history=records,
             loss=about.loss,
             optimizer=None if settings is None else build_optimizer(settings),
             clip_norm=None if settings is None else settings.clip_norm,
@@ -64,10 +65,32 @@ def _printable(page: str) -> str:
     return "\n".join(map(printable, page.splitlines()))
 
 
+def _settings(home: Path, given: Mapping[str, Any], output: Output) -> Settings | None:
+    """Return what the training was told, but for --data where it kept no model; None where unknown."""
+    own = {name: given[name] for name in ("data", "layout", "id", "time", "target") if name in given}
+    if "data" in own:
+        refuse_columns(given, [own["data"]])
+    elif own:
+        option = next(iter(own))
+        msg = f"argument --{option}: not here: it goes with --data; those of the training are read as then."
+        raise UsageError(msg)
+    try:
+        told = recall.told(home / CHECKPOINT)
+    except CheckpointError as error:
+        words = str(error).rstrip(".")
+        where = "" if str(home) in words else f" in {home}"
+        output.note(f"{words}{where}: how it was trained is not known; taken as with Adam, and unclipped\n")
+        return None
+    settings = settle(told)
+    if "data" not in own or (home / MODEL).exists():
+        return settings
+    return settle({**told, "task": settings.task, **own})
+
+
 def _job(settings: Settings) -> Job:
     """Load what was trained on, from where it was then."""
     try:
-        return load_job(settings)
+        return load_job(replace(settings, test=None))
     except FileNotFoundError as error:
         msg = f"{error.filename} is not there any more: say where the data are now, with --data FILE."
         raise UsageError(msg) from error
@@ -103,8 +126,17 @@ def _history(path: Path) -> list[dict[str, Any]]:
     """Return the records of the epochs; none where there is no such file."""
     if not path.exists():
         return []
+    lines = path.read_bytes().splitlines()
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _record(line: bytes, where: str) -> dict[str, Any]:
+    """Return the record of an epoch: numbers by name."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        msg = f"{path} is damaged: {error}."
-        raise CheckpointError(msg) from None
+        record = json.loads(line)
+        if isinstance(record, dict) and all(isinstance(each, int | float | None) for each in record.values()):
+            return record
+    except (ValueError, RecursionError):
+        pass
+    msg = f"{where}: damaged: it must be the record of an epoch, numbers by name in JSON."
+    raise CheckpointError(msg)

@@ -9,12 +9,21 @@ from typing import Any, NamedTuple
 REQUIRED = {"numpy": "2.1", "array-api-compat": "1.12"}
 """What the package cannot do without, and the least version of it."""
 
+OMP, NOT_SET = "OMP_NUM_THREADS", "not set"
+
 VARIABLES = {
     "openblas": "OPENBLAS_NUM_THREADS",
     "mkl": "MKL_NUM_THREADS",
     "accelerate": "VECLIB_MAXIMUM_THREADS",
 }
 """By whose name a BLAS goes, and what tells it how many threads to run."""
+
+
+A_COUNT = re.compile(r"\s*([1-9][0-9]*)\s*")
+"""What such a variable must be."""
+
+A_COUNT_A_LEVEL = re.compile(rf"{A_COUNT.pattern}(,{A_COUNT.pattern})*")
+"""What OMP_NUM_THREADS may be: a number for each level of what runs at once."""
 
 
 class Line(NamedTuple):
@@ -39,11 +48,12 @@ def required(system: Mapping[str, Any]) -> Iterator[Line]:
 def threads(system: Mapping[str, Any]) -> Iterator[Line]:
     """Say where a BLAS runs more threads than small products gain from."""
     kind = str(system["blas"]).lower()
-    variable = next((name for part, name in VARIABLES.items() if part in kind), "OMP_NUM_THREADS")
-    limits = [str(system[name]) for name in (variable, "OMP_NUM_THREADS") if name in system]
-    limit = next((each for each in limits if each.isdecimal()), str(system["cores"] or 1))  # else every core
+    variable = next((name for part, name in VARIABLES.items() if part in kind), OMP)
+    yield from _no_counts(system)
+    limits = [A_COUNT_A_LEVEL.fullmatch(str(system[name])) for name in (variable, OMP) if name in system]
+    limit = next((int(each[1]) for each in limits if each), int(system["cores"] or 1))  # else every core
     known = re.match(r"\d+", str(system["blas threads"]))
-    count = int(known[0] if known else limit)
+    count = int(known[0]) if known else limit
     if count > 1:
         yield Line(
             "threads",
@@ -52,6 +62,15 @@ def threads(system: Mapping[str, Any]) -> Iterator[Line]:
             "(hidden sizes of 128 or more, with batches of 32 or more, may gain)",
             f"export {variable}=1",
         )
+
+
+def _no_counts(system: Mapping[str, Any]) -> Iterator[Line]:
+    """Say which variables are set to what is no number of threads."""
+    for name in (OMP, *VARIABLES.values()):
+        value, right = str(system.get(name, NOT_SET)), A_COUNT_A_LEVEL if name == OMP else A_COUNT
+        if value.strip() and value != NOT_SET and not right.fullmatch(value):
+            wrong = "it must be a number of threads, 1 or more; libraries take no notice of anything else"
+            yield Line(name, value, wrong, f"export {name}=1")
 
 
 def older(version: str, least: str) -> bool:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from rnn_xp import checks, tree
 from rnn_xp.backend import backend_of
-from rnn_xp.diagnosis import axes, epochs, gradients, holes, labels, padding, scale, steps, units
+from rnn_xp.diagnosis import axes, epochs, gradients, holes, labels, padding, scale, steps, unchanging, units
 from rnn_xp.diagnosis.case import Case
-from rnn_xp.diagnosis.finding import Diagnosis, Finding
+from rnn_xp.diagnosis.finding import KINDS, Diagnosis, Finding
 from rnn_xp.diagnosis.numbers import numbers
 from rnn_xp.losses import LOSSES
 from rnn_xp.model import Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.train.feed.prepare import prepare
 from rnn_xp.train.feed.validation import check_counts
-from rnn_xp.train.options import check_model, check_params
+from rnn_xp.train.options import check_model, check_optimizer, check_params
 from rnn_xp.typing import Tree
 
 OF_DATA: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    unchanging.check,
     axes.check,
     padding.check,
     scale.check,
@@ -39,7 +41,8 @@ OF_TRAINING: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 
 
 EXPLAINS: dict[str, tuple[str, ...]] = {
-    "not-finite": ("overfitting",),
+    "not-finite": ("overfitting", "untrained"),
+    "constant": tuple(kind for kind in KINDS if kind not in ("not-finite", "constant")),
     "axes": ("untrained",),
     "padding": ("vanishing", "untrained"),
     "scale": (
@@ -128,14 +131,17 @@ def diagnose(
     check_params(model, params)
     chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
     _check_history(history)
-    hole = holes.find(X, layout, lengths, mask)
-    if hole is not None:
-        return Diagnosis([hole], {})
+    optimizer = Adam() if optimizer is None else optimizer
+    check_optimizer(optimizer)
+    clip_norm = None if clip_norm is None else checks.number("clip_norm", clip_norm, open_low=True)
+    found = [hole for hole in (holes.find(X, layout, lengths, mask), holes.in_weights(params)) if hole]
+    if found:
+        return Diagnosis(found, {})
     precision = backend_of(tree.leaves(params)[0]).precision
     asked = {"layout": layout, "lengths": lengths, "mask": mask, "weights": weights}
     data = prepare(model, X, y, loss=chosen, **asked, dtype=precision)
     check_counts("X", data)
-    case = Case(model, params, data, loss, history, Adam() if optimizer is None else optimizer, clip_norm)
+    case = Case(model, params, data, loss, history, optimizer, clip_norm)
     with np.errstate(all="ignore"):  # of what is too large, the findings tell
         return Diagnosis(_explained(_find(case)), numbers(case))
 
@@ -156,7 +162,12 @@ def _explained(found: list[Finding]) -> list[Finding]:
 
 
 def _check_history(history: Any) -> None:
-    """Refuse what is no list of records."""
+    """Refuse what is no list of records of numbers."""
     if not isinstance(history, list | tuple) or not all(isinstance(record, Mapping) for record in history):
         msg = f"`history` must be a list of records, as `fit` returns it in `.history`; got {history!r:.60}."
         raise TypeError(msg)
+    for place, record in enumerate(history):
+        for name, value in record.items():
+            if not isinstance(value, Real | None):
+                msg = f"`history` must hold numbers; got {value!r:.60} as {name!r} of record {place}."
+                raise TypeError(msg)

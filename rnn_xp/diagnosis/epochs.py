@@ -29,15 +29,25 @@ def check(case: Case) -> Iterator[Finding]:
     """Look at the history, from the first epoch to the last."""
     curve = case.curve("loss")
     lost = float(sum(case.curve("skipped")) + sum(case.curve("rollbacks")))
+    remedy = "Lower the learning rate, clip the gradient (`clip_norm`), and look for outliers in X and y."
     if lost:
         yield Finding(
             "not-finite",
             "Steps were left out, since a loss or a gradient was not finite.",
             "the training",
             f"{lost:.0f} skipped or rolled back",
-            "Lower the learning rate, clip the gradient (`clip_norm`), and look for outliers in X and y.",
+            remedy,
         )
-    if len(curve) == 0:
+    whole = np.isfinite(curve)
+    if not whole.all():
+        yield Finding(
+            "not-finite",
+            "The training loss stopped being finite.",
+            f"epoch {int(whole.argmin()) + 1}",
+            f"training loss {curve[~whole][0]} in {(~whole).sum()} of {len(curve)} epochs",
+            remedy,
+        )
+    if len(curve) == 0 or not whole.all():
         return
     yield from _overfitting(case, curve)
     yield from _untrained(case, curve)
@@ -77,7 +87,7 @@ def _untrained(case: Case, curve: np.ndarray) -> Iterator[Finding]:
         return
     last = np.diff(curve[-4:]) / case.prior
     falling = (last < 0).all() and -last[-1] > FALLING
-    if falling or (case.fails and len(curve) <= FEW):
+    if falling or (case.fails and len(curve) <= FEW and curve[-1] < curve[0]):
         yield Finding(
             "untrained",
             "The training ended while the loss was still falling fast."

@@ -11,6 +11,7 @@ WIDTH = 100
 
 KINDS = {
     "not-finite": "numbers that are not finite",
+    "constant": "features that never change",
     "labels": "labels that X does not tell",
     "axes": "axes that look exchanged",
     "padding": "padding that is read as data",

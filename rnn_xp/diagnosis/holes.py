@@ -1,4 +1,4 @@
-"""X that is not finite: no model can be trained on it, and where it is says what it was meant to be."""
+"""What is not finite: X, on which nothing can be trained, or weights, with which nothing is answered."""
 
 from __future__ import annotations
 
@@ -6,8 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from rnn_xp import tree
+from rnn_xp.backend import to_numpy
 from rnn_xp.data.sequences import to_time_major, valid_steps
 from rnn_xp.diagnosis.finding import Finding
+from rnn_xp.typing import Tree
+
+
+def in_weights(params: Tree) -> Finding | None:
+    """Return where weights are not finite; None where all are."""
+    bad = {name: ~np.isfinite(to_numpy(leaf)) for name, leaf in tree.named_leaves(params)}
+    where = next((name for name, places in bad.items() if places.any()), None)
+    if where is None:
+        return None
+    return Finding(
+        "not-finite",
+        "The model has weights that are not finite: whatever it reads, its answers are no numbers.",
+        where,
+        f"{sum(int(places.sum()) for places in bad.values())} of "
+        f"{sum(places.size for places in bad.values())} weights",
+        "Take the weights of an earlier epoch, or begin anew: `fit` itself never keeps such a step.",
+    )
 
 
 def find(X: Any, layout: str, lengths: Any, mask: Any) -> Finding | None:

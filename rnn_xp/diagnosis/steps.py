@@ -37,6 +37,9 @@ STILL = 0.01
 RESTLESS = 0.15
 """Of that loss: an epoch that moves the training loss so far, up as well as down, does not settle."""
 
+RISEN = 0.05
+"""Of that loss: a training that ends by so much above its first epoch has gone uphill."""
+
 UPWARD = 0.2
 """Of the way that the loss goes from epoch to epoch: a loss that settles goes down for the most part."""
 
@@ -93,6 +96,10 @@ def _too_high(case: Case, curve: NDArray[np.float64], stride: float) -> str:
     if curve.max() > BLOWN * unlearnt and case.fails:
         return f"training loss {curve.max():.3g} in epoch {curve.argmax() + 1}; {told}"
     way = np.diff(curve)
+    if case.fails and curve[-1] - curve[0] > RISEN * case.prior:
+        return (
+            f"the training loss rises from {curve[0]:.3g} to {curve[-1]:.3g} in {len(curve)} epochs; {told}"
+        )
     moved = float(np.abs(way[len(way) // 3 :]).mean()) / case.prior
     up = float(np.clip(way, 0, None).sum()) / max(float(np.abs(way).sum()), 1e-300)
     thrown = curve[len(curve) // 3 :].min() > WORSE * unlearnt and moved > STILL

@@ -12,7 +12,11 @@ from rnn_xp.diagnosis.finding import Finding
 from rnn_xp.probe import Level
 
 NEAR = 0.02
-"""Of the way between its bounds: that near to one, an activation has a tenth of its slope at best."""
+"""Of the way between its bounds: that near to one, an activation has a tenth of its slope at best.
+
+The pictures of `rx.plot.gates` take 0.1, as the literature does to compare gates; there a sigmoid has a third
+of its slope, which is no fault.
+"""
 
 SATURATED = 0.9
 """Of the values of a gate: nearly all pass nothing back, whatever was learnt."""

@@ -43,9 +43,18 @@ def build_optimizer(optimizer: Any, learning_rate: Any) -> Optimizer:
 
 def build_schedule(of: Any, sequences: int) -> Schedule | None:
     """Return the schedule: "cosine" falls to 0 over all steps of a training on so many sequences."""
+    must = "`schedule` must be 'cosine', or a function of the step such as rnn_xp.schedules.cosine(1000)"
+    if callable(of.schedule):
+        try:
+            of.schedule(0)
+        except (TypeError, ValueError) as error:  # such as of what makes a schedule, and is none
+            msg = f"{must}; got {of.schedule!r}, which says of step 0: {error}"
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(msg) from error
     if not isinstance(of.schedule, str):
         return of.schedule  # type: ignore[no-any-return]  # `fit` checks it
-    checks.one_of("schedule", of.schedule, ("cosine",))
+    if of.schedule != "cosine":
+        msg = f"{must}; got {of.schedule!r}."
+        raise ValueError(msg)
     epochs, size = checks.integer("epochs", of.epochs), checks.integer("batch_size", of.batch_size)
     return cosine(epochs * -(-sequences // size))
 

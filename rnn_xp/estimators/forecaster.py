@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rnn_xp import checks
 from rnn_xp.data import fit_scaling
-from rnn_xp.data.sliding import as_channels, sliding_windows, split_series
+from rnn_xp.data.sliding import as_channels, sliding_windows
 from rnn_xp.estimators.arguments import build, draw_seed
+from rnn_xp.estimators.holdout import hold_back_end
 from rnn_xp.estimators.inputs import are_several
 from rnn_xp.estimators.network import Floats, Network
+from rnn_xp.estimators.size import check_size
 from rnn_xp.train.predict import predict
 
 
@@ -107,8 +109,8 @@ class RNNForecaster(Network):
         known = _read(series, window + horizon)
         parts, tails = known, None
         if self.validation is not None:
-            share = checks.number("validation", self.validation, high=1.0, open_low=True)
-            parts, tails = zip(*(split_series(each, share, window) for each in known), strict=True)
+            pairs = [hold_back_end(self.validation, each, window, horizon) for each in known]
+            parts, tails = [known for known, _ in pairs], [tail for _, tail in pairs]
         X, target = self._windows(parts)
         scaling = fit_scaling(X.swapaxes(0, 1)) if scale else None
         if scaling is not None and self.relative:
@@ -276,4 +278,5 @@ def _one(series: ArrayLike, least: int) -> Floats:
         came = f"{array[step, channel]} at step {step}, channel {channel}"
         msg = f"`series` must be finite; got {came}. Fill what is missing first."
         raise ValueError(msg)
+    check_size("series", array, "(t, c)")
     return array

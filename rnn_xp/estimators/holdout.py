@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp import checks
+from rnn_xp.data.sliding import split_series
 from rnn_xp.train.feed.validation import SPLIT
 
 Index = NDArray[np.int64]
+Series = NDArray[np.float64]
 
 
 def hold_back(share: Any, count: int, seed: int, labels: Index | None = None) -> tuple[Index, Index]:
@@ -33,3 +35,15 @@ def hold_back(share: Any, count: int, seed: int, labels: Index | None = None) ->
         free = free[(np.arange(held) * len(free)) // held]
     chosen = np.sort(free[:held])
     return np.setdiff1d(np.arange(count), chosen), chosen
+
+
+def hold_back_end(share: Any, series: Series, window: int, horizon: int) -> tuple[Series, Series]:
+    """Return what of a series (T, C) to train on, and its end, with the window that is known by then."""
+    share = checks.number("validation", share, high=1.0, open_low=True)
+    held = max(1, round(share * len(series)))
+    if len(series) - held < window + horizon or held < horizon:
+        must = f"`validation` must leave at least window + horizon = {window + horizon} steps to train on"
+        also = f"and hold back at least horizon = {horizon}"
+        msg = f"{must}, {also}; got {share:g} of {len(series)} steps, which holds back {held}."
+        raise ValueError(msg)
+    return split_series(series, held, window)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rnn_xp import checks
 from rnn_xp.data import check_finite, pad, to_time_major
 from rnn_xp.data.sequences import plain
+from rnn_xp.estimators.size import check_size
 
 _LAYOUTS = ("NTC", "NCT", "TNC")
 
@@ -108,7 +109,9 @@ def _finite(X: NDArray[Any], lengths: NDArray[np.int64] | None) -> NDArray[np.fl
     except ValueError as error:
         msg = f"Input X contains NaN or infinity: {error}"
         raise ValueError(msg) from None
-    return np.ascontiguousarray(X.swapaxes(0, 1), dtype=np.float64)
+    X = np.ascontiguousarray(X.swapaxes(0, 1), dtype=np.float64)
+    check_size("X", X, "(n, t, c)")
+    return X
 
 
 def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:

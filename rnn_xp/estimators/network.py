@@ -164,6 +164,14 @@ class Supervised(Network):
         held = None
         if self.validation is not None:
             rows, held = hold_back(self.validation, len(X), seed, labels)
+        for part, what in ((rows, "train on"), (held, "hold back for `validation`")):
+            if part is not None and loss_weights is not None and not loss_weights[part].any():
+                what_counts = (
+                    "`sample_weight`" if labels is None else "`sample_weight`, times `class_weight`,"
+                )
+                must = f"{what_counts} must count a series among those to"
+                msg = f"{must} {what}; got 0 for all {len(loss_weights[part])}."
+                raise ValueError(msg)
         scaling = of_target = None
         if scale:
             own = _take(weights, rows)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnn_xp.data.sequences import plain
 from rnn_xp.estimators.base import of_sklearn
 from rnn_xp.estimators.inputs import Series
+from rnn_xp.estimators.size import check_size
 
 
 def read_labels(name: str, y: Any, series: Series, layout: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -56,6 +57,7 @@ def read_numbers(name: str, y: Any, series: Series, layout: str) -> NDArray[np.f
         msg = f"`y` must hold real numbers: {error}."
         raise type(error)(msg) from None
     _check_finite(numbers)
+    check_size("y", numbers, "(n, k)" if numbers.ndim == 2 else "(n,)")
     return numbers
 
 
@@ -76,7 +78,9 @@ def read_weights(value: Any, series: Series, layout: str) -> NDArray[np.float64]
     if not weights.any():
         msg = "Sample weights must contain at least one non-zero number: `sample_weight` is 0 everywhere."
         raise ValueError(msg)
-    return weights.astype(np.float64)
+    weights = weights.astype(np.float64)
+    check_size("sample_weight", weights, "(n,)")
+    return weights
 
 
 def class_weights(
