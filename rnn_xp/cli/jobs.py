@@ -52,7 +52,7 @@ class Job(NamedTuple):
         if self.about.vocabulary is not None:
             return len(self.about.vocabulary.characters)
         assert isinstance(self.train, Dataset)
-        return int(self.train.X.max()) + 1 if self.train.X.ndim == 2 else 0
+        return max(1, int(self.train.X.max()) + 1) if self.train.X.ndim == 2 else 0
 
     @property
     def input_size(self) -> int:
@@ -209,7 +209,8 @@ def _require_target(path: str, target: str) -> None:
         return
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         header = next(csv.reader([file.readline()]), [])
-    if header and target not in header:
+    is_table = len(header) > 1 and "\ufffd" not in "".join(header)  # else the reading says what is wrong
+    if is_table and target not in header:
         msg = f"{path}: there must be a column {target!r} (--target); got {', '.join(map(repr, header))}."
         raise ValueError(msg)
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 import rnn_xp as rx
 from rnn_xp import data, tree
 from rnn_xp.cli import language, targets
@@ -43,11 +45,21 @@ def introduce(
 def _warnings(settings: Settings, job: Job) -> Iterator[str]:
     """Yield what may not be meant so."""
     classes, scaling = job.about.classes or (), job.about.target_scaling
-    if settings.targets is None and classes and are_many(classes, job.targets.size):
+    unsaid = settings.targets is None and settings.loss is None
+    if unsaid and classes and are_many(classes, job.targets.size):
         yield (
             f"the {len(classes)} different whole numbers in the targets are taken for names of classes; "
             "--targets numbers, if they are amounts"
         )
+    if scaling is not None and job.targets.ndim == 1:
+        values = np.unique(job.targets)
+        if len(values) == 1:
+            yield f"all targets are {values[0]:g}: there is nothing to tell apart"
+        elif unsaid and (values == np.rint(values)).all() and len(values) <= most_names(job.targets.size):
+            yield (
+                f"the {len(values)} different whole numbers in the targets are taken for amounts; "
+                "--targets classes, if they are names of classes"
+            )
     if scaling is not None and targets.is_coarse(scaling, job.about.dtype):
         yield (
             f"the targets differ by little, for {job.about.dtype}, beside their mean: "
@@ -69,7 +81,12 @@ def _amount(job: Job) -> str:
 def are_many(classes: tuple[str, ...], labels: int) -> bool:
     """Return whether classes may be meant as numbers: integers, and too many to be names."""
     integers = all(name.removeprefix("-").isdecimal() for name in classes)
-    return integers and len(classes) > min(20, max(3, labels / 4))
+    return integers and len(classes) > most_names(labels)
+
+
+def most_names(labels: int) -> float:
+    """Return how many different whole numbers may be names of classes, among so many labels."""
+    return min(20, max(3, labels / 4))
 
 
 def show(settings: Settings, job: Job, model: rx.Sequential, params: Tree, output: Output) -> dict[str, Any]:

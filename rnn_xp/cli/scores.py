@@ -46,7 +46,12 @@ def score(model: rx.Sequential, params: Tree, about: About, dataset: Dataset) ->
 def in_words(scores: Mapping[str, Any]) -> str:
     """Write the scores that are one number in a line."""
     single = ((name.replace("_", " "), value) for name, value in scores.items() if isinstance(value, float))
-    return "  ".join(f"{name} {value:.4f}" for name, value in single)
+    return "  ".join(f"{name} {_digits(value)}" for name, value in single)
+
+
+def _digits(value: float) -> str:
+    """Write a number with four decimals, or, where they would say nothing or too much, four digits."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
 
 
 def per_class(scores: Mapping[str, Any], about: About) -> str:

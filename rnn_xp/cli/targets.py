@@ -31,10 +31,12 @@ def fit(job: Job, per_step: bool) -> Job:
     K = y.shape[-1]
     names = [about.target] if K == 1 else [f"{about.target} {k}" for k in range(K)]
     scaling = fit_scaling(y.swapaxes(0, 1) if per_step else y[np.newaxis], lengths, names)
-    size = float(np.max(np.abs(scaling)))
-    if size > float(np.finfo(about.dtype).max):
+    size, most = float(np.max(np.abs(scaling))), float(np.sqrt(np.finfo(about.dtype).max))
+    if size > most:
+        way_out = ", or train with --dtype float64" if about.dtype == "float32" else ""
         msg = (
-            f"the targets must fit into {about.dtype}; got a size of {size:.2g}. Train with --dtype float64."
+            f"the targets must be below {most:.2g} for {about.dtype}, which must hold squares of errors; "
+            f"got a size of {size:.2g}. Scale them down{way_out}."
         )
         raise ValueError(msg)
     return job._replace(about=replace(about, target_scaling=scaling))
@@ -79,7 +81,9 @@ def in_words(scaling: Scaling, loss: str) -> str:
 
 def is_coarse(scaling: Scaling, dtype: str) -> bool:
     """Return whether numbers of this dtype lie too far apart, at the mean, for the deviation around it."""
-    return bool((np.finfo(dtype).eps * np.abs(scaling.mean) > COARSE * scaling.std).any())
+    number = np.finfo(dtype)
+    apart = np.maximum(number.eps * np.abs(scaling.mean), number.smallest_subnormal)
+    return bool((apart > COARSE * scaling.std).any())
 
 
 def _components(y: NDArray[Any], per_step: bool) -> NDArray[Any]:

@@ -88,9 +88,10 @@ def fit_scaling(
         mean = np.average(steps, axis=0, weights=share)
         std = np.sqrt(np.average((steps - mean) ** 2, axis=0, weights=share))
         scaling = Scaling(mean, np.where(constant, 1.0, std))
-    wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std))
+    wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std) | (scaling.std == 0))
     if len(wild):
         name = features[wild[0]] if features else f"channel {wild[0]}"
-        msg = f"column {name}: the spread of its values overflows; scale them down, or check them."
+        way = "underflows; scale them up" if scaling.std[wild[0]] == 0 else "overflows; scale them down"
+        msg = f"column {name}: the spread of its values {way}, or check them."
         raise ValueError(msg)
     return scaling
