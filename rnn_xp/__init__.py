@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_NAMES` says the same to Python
     from rnn_xp import callbacks as callbacks
     from rnn_xp import data as data
+    from rnn_xp import distributed as distributed
     from rnn_xp import initializers as initializers
     from rnn_xp import interop as interop
     from rnn_xp import layers as layers
@@ -52,14 +53,15 @@ if TYPE_CHECKING:  # the public names as type checkers and editors see them; `_N
     from rnn_xp.train.fit import Epoch as Epoch
     from rnn_xp.train.fit import Result as Result
     from rnn_xp.train.fit import fit as fit
-    from rnn_xp.train.predict import evaluate as evaluate
     from rnn_xp.train.predict import predict as predict
+    from rnn_xp.train.scores import evaluate as evaluate
 
 __version__ = "0.1.0"
 
 _PARTS = (
     "callbacks",
     "data",
+    "distributed",
     "initializers",
     "interop",
     "layers",

@@ -31,7 +31,8 @@ class Rng(NamedTuple):
     layer
         The number of the stream: each place of a model that draws has its own.
     sample
-        The place of the batch's first sample in the global batch: above 0 where a batch is split.
+        The place of the batch's first sample in the global batch: above 0 where a batch is split. Where its
+        samples are no neighbours there, an int64 array (B,) of their places.
     time
         The steps before the first one: above 0 where sequences are split.
 
@@ -44,7 +45,7 @@ class Rng(NamedTuple):
     seed: int
     step: int
     layer: int = 0
-    sample: int = 0
+    sample: Any = 0
     time: int = 0
 
     def further(self, streams: int) -> Rng:
@@ -137,11 +138,14 @@ def keep_mask(
     >>> keep_mask(Rng(seed=0, step=0), 0.5, (1, 8, 2), xp=np)[0].astype(int).tolist()
     [[0, 1], [1, 1], [1, 0], [1, 1], [1, 1], [0, 1], [1, 0], [0, 0]]
     """
+    apart = hasattr(rng.sample, "shape")
     for name, value in zip(rng._fields, rng, strict=True):
-        checks.integer(f"rng.{name}", value, 0, _MASK)
+        if not (apart and name == "sample"):
+            checks.integer(f"rng.{name}", value, 0, _MASK)
     threshold = round(checks.number("rate", rate, 0.0, 1.0) * 2**32)
     steps, units, batch = shape
-    checks.integer("rng.sample + B", rng.sample + batch, 0, _MASK + 1)
+    if not apart:
+        checks.integer("rng.sample + B", rng.sample + batch, 0, _MASK + 1)
     checks.integer("rng.time + T", rng.time + steps, 0, _MASK + 1)
     quads = -(-units // 4)
 
@@ -156,10 +160,11 @@ def keep_mask(
         clock = places(steps, (steps, 1, 1), rng.time)
     else:
         clock = rng.time + times[:, None, :]
+    samples = rng.sample[None, None, :] if apart else places(batch, (1, 1, batch), rng.sample)
     counter = (
         places(quads, (1, quads, 1)),
         clock,
-        places(batch, (1, 1, batch), rng.sample),
+        samples,
         places(1, (1, 1, 1), rng.layer),
     )
     keep = xp.empty((steps, quads, 4, batch), dtype=xp.bool, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,10 @@ class Lanes:
         self.steps = (len(self.tokens) - 1) // self.count
         self.dropped = len(self.tokens) - 1 - self.steps * self.count
 
-    def window(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Copy the steps `start` to `stop`, without `stop`, of all lanes.
+    def window(
+        self, start: int, stop: int, lanes: Iterable[int] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Copy the steps `start` to `stop`, without `stop`, of all lanes, or of N by their numbers.
 
         Returns
         -------
@@ -83,10 +86,11 @@ class Lanes:
             If they do not lie in 0..T in this order, at least one step apart.
         """
         start, stop = self._bounds(start, stop)
-        return self._copy(start, stop), self._copy(start + 1, stop + 1)
+        own = self._lanes(lanes)
+        return self._copy(start, stop, own), self._copy(start + 1, stop + 1, own)
 
-    def resets(self, start: int, stop: int) -> NDArray[np.bool_] | None:
-        """Return where a document begins in the steps `start` to `stop`, (stop - start, N).
+    def resets(self, start: int, stop: int, lanes: Iterable[int] | None = None) -> NDArray[np.bool_] | None:
+        """Return where a document begins in the steps `start` to `stop` of these lanes, (stop - start, N).
 
         None where the lanes have no `reset_at`. The errors are those of `window`.
 
@@ -98,9 +102,10 @@ class Lanes:
         start, stop = self._bounds(start, stop)
         if self.reset_at is None:
             return None
-        places = range(start, self.steps * self.count, self.steps)
+        own = self._lanes(lanes)
+        places = [lane * self.steps + start for lane in own]
         first = [place == 0 or self.tokens[place - 1] == self.reset_at for place in places]
-        return np.concatenate([[first], self._copy(start, stop - 1) == self.reset_at])
+        return np.concatenate([[first], self._copy(start, stop - 1, own) == self.reset_at])
 
     def fingerprint(self) -> str:
         """Return a SHA-256, in hexadecimal, that tells this corpus and its lanes from others.
@@ -124,11 +129,17 @@ class Lanes:
         first = checks.integer("start", start, 0, self.steps - 1)
         return first, checks.integer("stop", stop, first + 1, self.steps)
 
-    def _copy(self, start: int, stop: int) -> NDArray[np.int64]:
+    def _lanes(self, lanes: Iterable[int] | None) -> list[int]:
+        """Check the numbers of lanes; None are all."""
+        if lanes is None:
+            return list(range(self.count))
+        return [checks.integer("lanes", lane, 0, self.count - 1) for lane in lanes]
+
+    def _copy(self, start: int, stop: int, lanes: Sequence[int]) -> NDArray[np.int64]:
         """Copy the tokens at these steps of each lane, time-major; they may run into the next lane's."""
-        part = np.empty((stop - start, self.count), dtype=np.int64)
-        for lane in range(self.count):
-            part[:, lane] = self.tokens[lane * self.steps + start : lane * self.steps + stop]
+        part = np.empty((stop - start, len(lanes)), dtype=np.int64)
+        for place, lane in enumerate(lanes):
+            part[:, place] = self.tokens[lane * self.steps + start : lane * self.steps + stop]
         return part
 
 

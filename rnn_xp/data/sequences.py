@@ -14,6 +14,7 @@ Layout: TypeAlias = Literal["NTC", "TNC", "NCT"]
 """The order of the axes of data: N sequences, T steps, C channels."""
 
 _TO_TIME_MAJOR = {"NTC": (1, 0, 2), "TNC": (0, 1, 2), "NCT": (2, 0, 1)}
+LAYOUTS = tuple(_TO_TIME_MAJOR)
 _TOKENS_TO_TIME_MAJOR = {"NTC": (1, 0), "TNC": (0, 1)}
 _LARGEST = np.iinfo(np.int64).max
 

@@ -19,7 +19,8 @@ from rnn_xp.model import Sequential
 from rnn_xp.optim import Optimizer
 from rnn_xp.probe import Level, look
 from rnn_xp.train.feed.prepare import Prepared
-from rnn_xp.train.predict import evaluate_prepared, predict
+from rnn_xp.train.predict import predict
+from rnn_xp.train.scores import evaluate_prepared
 from rnn_xp.typing import Tree
 
 Host = NDArray[Any]

@@ -3,5 +3,5 @@
 from rnn_xp.train.fit import Epoch as Epoch
 from rnn_xp.train.fit import Result as Result
 from rnn_xp.train.fit import fit as fit
-from rnn_xp.train.predict import evaluate as evaluate
 from rnn_xp.train.predict import predict as predict
+from rnn_xp.train.scores import evaluate as evaluate

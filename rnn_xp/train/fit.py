@@ -10,6 +10,7 @@ import numpy as np
 from rnn_xp import tree
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import Backend, get_backend
+from rnn_xp.distributed import Communicator, get_communicator, together
 from rnn_xp.initializers import Initializer
 from rnn_xp.model import Sequential
 from rnn_xp.optim import Optimizer
@@ -62,6 +63,9 @@ def fit(
     save_every: float = 60.0,
     resume: bool = False,
     extra: Mapping[str, Any] | None = None,
+    distributed: str | Communicator | None = None,
+    sharded: bool = False,
+    blocks: int | None = None,
     callbacks: Sequence[Callable[[Epoch], Any]] | Callable[[Epoch], Any] = (),
     verbose: bool = True,
 ) -> Result:
@@ -142,6 +146,17 @@ def fit(
         interrupted. One that had finished gives its result again.
     extra : mapping, optional
         What else the checkpoint holds, in JSON values; `read_extra` returns it.
+    distributed : {"mpi", "nccl"} or a communicator, optional
+        The processes that train together, each of which makes this call: those that ``mpiexec`` started. They
+        end with the weights that one process would have, but for rounding: `batch_size` counts the sequences
+        of all. NCCL adds up on GPUs, one a process. The first one writes the lines and the checkpoint, and
+        calls the `callbacks`.
+    sharded : bool
+        Each process has a part of the data: X, and what goes with it, a validation set too. Together they are
+        the parts rank by rank. Without it each has all of them.
+    blocks : int, optional
+        Run the sequences of a step in blocks of so many, by their places in the step, and add up their
+        gradients in pairs: the bits of the result are then the same for any number of processes, one too.
     callbacks : functions of an Epoch, or one
         Called after every epoch, before the checkpoint is written; one that returns something true ends the
         training.
@@ -164,6 +179,8 @@ def fit(
         If a batch takes more than there is; the message says what would fit.
     FileNotFoundError, CheckpointError, OSError
         If there is no `checkpoint` to go on from, if it is damaged, or if it cannot be read or written.
+    RankError
+        If another process of a distributed training cannot go on.
     KeyboardInterrupt, SystemExit
         If SIGINT or SIGTERM came, and the checkpoint holds everything.
 
@@ -176,11 +193,15 @@ def fit(
     >>> result.history[-1]["loss"] < 0.3
     True
     """
-    given = options.settle(locals())
-    backend = get_backend(backend, dtype=dtype)
-    data = sets(given, backend)
+    arguments = locals()
+    ranks = get_communicator(distributed)
+    with together(ranks):
+        given = options.settle(arguments, ranks)
+        backend = get_backend(backend, dtype=dtype)
+    data = sets(given, backend, ranks)
+    slots = 1 if blocks is None else -(-min(given.batch_size * given.accumulate, data.source.count) // blocks)
     try:
-        stepper = _stepper(given, backend, params, init)
+        stepper = _stepper(given, backend, params, init, ranks, slots)
     except MemoryError as error:
         itemsize = np.dtype(backend.precision).itemsize
         raise explain_weights(error, model, itemsize, lambda: backend.free_memory) from None
@@ -189,7 +210,7 @@ def fit(
         Order(data.source.count, given.batch_size * given.accumulate, given.seed, shuffle, data.lengths),
         given.epochs,
         POLICIES[nonfinite](),
-        progress.choose(given.epochs, len(data.source), enabled=verbose),
+        progress.choose(given.epochs, len(data.source), enabled=verbose and ranks.rank == 0),
         data.score,
         given.patience,
         given.callbacks,
@@ -200,7 +221,14 @@ def fit(
     return keeper.run(training, given, data.fingerprint())
 
 
-def _stepper(given: options.Given, backend: Backend, params: Tree | None, init: str | Initializer) -> Stepper:
+def _stepper(
+    given: options.Given,
+    backend: Backend,
+    params: Tree | None,
+    init: str | Initializer,
+    ranks: Communicator,
+    slots: int,
+) -> Stepper:
     """Return the weights, drawn or given, and what moves them."""
     if params is None:
         params = given.model.init(backend, given.seed, init)
@@ -220,4 +248,6 @@ def _stepper(given: options.Given, backend: Backend, params: Tree | None, init: 
         clip_value=given.clip_value,
         recompute=given.recompute,
         waits=given.nonfinite == "skip",
+        ranks=ranks,
+        slots=slots,
     )

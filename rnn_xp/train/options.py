@@ -15,6 +15,7 @@ from rnn_xp import checks, tree
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import to_numpy
 from rnn_xp.container import to_json
+from rnn_xp.distributed import Communicator
 from rnn_xp.model import LOSSES, Loss, Sequential
 from rnn_xp.optim import Adam, Optimizer
 from rnn_xp.schedules import Schedule
@@ -55,10 +56,12 @@ class Given:
     save_every: float
     resume: bool
     extra: Mapping[str, Any]
+    sharded: bool
+    blocks: int | None
     callbacks: tuple[Callable[[Epoch], Any], ...]
 
 
-def settle(of: Mapping[str, Any]) -> Given:
+def settle(of: Mapping[str, Any], ranks: Communicator) -> Given:
     """Check the arguments of `fit`, by name."""
     check_model(of["model"])
     loss_name = checks.one_of("loss", of["loss"], LOSSES)
@@ -67,7 +70,7 @@ def settle(of: Mapping[str, Any]) -> Given:
     check_schedule(of["schedule"])
     taken = ("model", "X", "y", "layout", "lengths", "mask", "reset", "weights", "validation", "schedule")
     checked: dict[str, Any] = {name: of[name] for name in taken}
-    for name in ("shuffle", "bucket", "verbose", "resume"):
+    for name in ("shuffle", "bucket", "verbose", "resume", "sharded"):
         checked[name] = checks.boolean(name, of[name])
     for name in ("epochs", "batch_size", "accumulate"):
         checked[name] = checks.integer(name, of[name])
@@ -80,7 +83,13 @@ def settle(of: Mapping[str, Any]) -> Given:
     checked["truncate"] = None if of["truncate"] is None else pair("truncate", of["truncate"], of["model"])
     checked["recompute"] = _recompute(of["recompute"])
     checked["callbacks"] = all_callbacks(of["callbacks"])
-    checked["checkpoint"], checked["extra"] = _checkpoint(of["checkpoint"], of["resume"], of["extra"])
+    checked["blocks"] = None if of["blocks"] is None else checks.integer("blocks", of["blocks"])
+    if checked["sharded"] and checked["blocks"] is not None:
+        must = "`blocks` must be None where `sharded` is True: a block may lie on several ranks"
+        msg = f"{must}; got {checked['blocks']}."
+        raise ValueError(msg)
+    extra = of["extra"]
+    checked["checkpoint"], checked["extra"] = _checkpoint(of["checkpoint"], of["resume"], extra, ranks.rank)
     del checked["verbose"]
     return Given(loss_name=loss_name, loss=LOSSES[loss_name], optimizer=optimizer, **checked)
 
@@ -109,8 +118,8 @@ def _recompute(value: Any) -> bool | int | None:
     return checks.integer("recompute", value)
 
 
-def _checkpoint(path: Any, resume: bool, extra: Any) -> tuple[PathLike | None, Mapping[str, Any]]:
-    """Refuse to write over a checkpoint, or to go on from none."""
+def _checkpoint(path: Any, resume: bool, extra: Any, rank: int) -> tuple[PathLike | None, Mapping[str, Any]]:
+    """Refuse to write over a checkpoint, or to go on from none; the file is the first rank's."""
     if path is None:
         for name, value in (("resume", resume), ("extra", extra is not None)):
             if value:
@@ -127,7 +136,7 @@ def _checkpoint(path: Any, resume: bool, extra: Any) -> tuple[PathLike | None, M
         msg = f"`extra` must be a mapping that JSON can hold; got {type(extra).__name__}."
         raise TypeError(msg)
     to_json("extra", extra or {})
-    there = os.path.lexists(path)
+    there = resume if rank else os.path.lexists(path)
     if resume and not there:
         raise FileNotFoundError(errno.ENOENT, "there is no checkpoint to go on from", os.fspath(path))
     if there and not resume:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp import checks, metrics, tree
+from rnn_xp import checks, tree
 from rnn_xp.backend import Backend, backend_of
-from rnn_xp.data.sequences import scatter
+from rnn_xp.data.sequences import LAYOUTS, scatter
+from rnn_xp.distributed import get_communicator, together
+from rnn_xp.distributed.agree import joined
 from rnn_xp.layers import Context
 from rnn_xp.model import LOSSES, Sequential
 from rnn_xp.sequence import valid_steps
 from rnn_xp.train.faults.memory import explain
 from rnn_xp.train.feed.prepare import Prepared, prepare
-from rnn_xp.train.feed.validation import check_counts
+from rnn_xp.train.feed.rows import parts, take
 from rnn_xp.train.options import check_params
 from rnn_xp.typing import Array, Tree
 
@@ -36,8 +38,9 @@ def predict(
     reset: Any = None,
     loss: str | None = None,
     batch_size: int = 256,
+    distributed: Any = None,
 ) -> NDArray[Any]:
-    """Return the model's outputs for host data.
+    """Return the model's outputs for host data; a `numpy.memmap` is read a part at a time.
 
     Long sequences go through a model that can be streamed in parts, its state carried. Several threads may
     call at once.
@@ -52,6 +55,8 @@ def predict(
         That of the training: the outputs then become its probabilities (softmax or sigmoid).
     batch_size : int
         Sequences that are computed at once.
+    distributed : {"mpi", "nccl"} or a communicator, optional
+        The processes that share the work, as in `fit`; X is the same in each, and so is the answer.
 
     Returns
     -------
@@ -78,86 +83,36 @@ def predict(
     check_params(model, params)
     backend = backend_of(tree.leaves(params)[0])
     batch_size = checks.integer("batch_size", batch_size)
-    dtype = backend.precision
-    data = prepare(model, X, layout=layout, lengths=lengths, mask=mask, reset=reset, dtype=dtype)
-    outputs = _outputs(model, params, data, backend, batch_size, loss)
-    if not model.per_step:
+    checks.one_of("layout", layout, LAYOUTS)
+    ranks = get_communicator(distributed)
+    given = {"X": X, "lengths": lengths, "mask": mask, "reset": reset}
+
+    def answer(rows: slice | None) -> NDArray[Any]:
+        own = take(given, layout, rows, per_step=model.per_step)
+        data = prepare(model, own.pop("X"), layout=layout, **own, dtype=backend.precision)
+        outputs = _outputs(model, params, data, backend, batch_size, loss)
+        if not model.per_step:
+            return outputs
+        outputs = outputs.swapaxes(0, 1)
+        if mask is None:
+            return outputs
+        return scatter(outputs, np.transpose(own["mask"]) if layout == "TNC" else own["mask"])
+
+    with together(ranks):
+        rows = parts(X, layout, ranks)
+        if rows == [None]:
+            return answer(None)
+        answers = [answer(own) for own in rows or [slice(0, 1)]]  # one for its shape where there is none
+        longest = max(map(len, X)) if isinstance(X, Sequence) and model.per_step else None
+        own = np.concatenate([_padded(each, longest) for each in answers])[: None if rows else 0]
+    return own if ranks.size == 1 else joined(ranks, own)
+
+
+def _padded(outputs: NDArray[Any], steps: int | None) -> NDArray[Any]:
+    """Return outputs (N, T, K) with so many steps; None: as they are."""
+    if steps is None:
         return outputs
-    outputs = outputs.swapaxes(0, 1)
-    if mask is None:
-        return outputs
-    return scatter(outputs, np.transpose(mask) if layout == "TNC" else mask)
-
-
-def evaluate(
-    model: Sequential,
-    params: Tree,
-    X: Any,
-    y: Any,
-    *,
-    loss: str = "cross_entropy",
-    layout: str = "NTC",
-    lengths: Any = None,
-    mask: Any = None,
-    reset: Any = None,
-    weights: Any = None,
-) -> dict[str, Any]:
-    """Return the loss and the metrics that belong to it.
-
-    Parameters
-    ----------
-    model, params, X, y, loss, layout, lengths, mask, reset
-        As in `fit` and `predict`.
-    weights : array, optional
-        As in `fit`; they count in the loss alone, the other scores count all alike.
-
-    Returns
-    -------
-    dict
-        "loss"; for classes "accuracy", "confusion" (rows: true class), "precision" and "recall"; for
-        probabilities "accuracy"; else "mean_absolute_error".
-    """
-    chosen = LOSSES[checks.one_of("loss", loss, LOSSES)]
-    check_params(model, params)
-    backend = backend_of(tree.leaves(params)[0])
-    given = {"layout": layout, "lengths": lengths, "mask": mask, "reset": reset, "weights": weights}
-    data = prepare(model, X, y, loss=chosen, **given, dtype=backend.precision)
-    check_counts("X", data)
-    return evaluate_prepared(model, params, data, loss, backend)
-
-
-def evaluate_prepared(
-    model: Sequential, params: Tree, data: Prepared, loss: str, backend: Backend, batch_size: int = 256
-) -> dict[str, Any]:
-    """Score a prepared data set."""
-    chosen = LOSSES[loss]
-    target: Any = data.target
-    mask = data.mask if model.per_step else None
-    if chosen.classes and model.per_step:  # a text's logits would not fit: V for every step
-        losses, predicted = np.zeros(target.shape), np.zeros(target.shape, dtype=np.int64)
-        for own, y in _answers(model, params, data, backend, batch_size):
-            outputs = backend.to_numpy(y)
-            losses[own] = chosen.forward(outputs, target[own], xp=np)[0]
-            predicted[own] = outputs.argmax(axis=-1)
-    else:
-        outputs = _outputs(model, params, data, backend, batch_size, None)
-        losses = np.asarray(chosen.forward(outputs, target, xp=np)[0], dtype=np.float64)
-        predicted = outputs.argmax(axis=-1)
-    weight = np.ones(losses.shape) if data.weight is None else data.weight
-    if mask is not None:
-        losses, weight = losses[mask], weight[mask]
-    scores: dict[str, Any] = {"loss": float(np.average(losses, weights=weight))}
-    if chosen.classes:
-        confusion = metrics.confusion_matrix(predicted, target, outputs.shape[-1], mask)
-        precision, recall = metrics.precision_recall(confusion)
-        scores |= {"accuracy": metrics.accuracy(predicted, target, mask), "confusion": confusion.tolist()}
-        return scores | {"precision": precision.tolist(), "recall": recall.tolist()}
-    if mask is not None:
-        mask = np.broadcast_to(mask[..., np.newaxis], target.shape)
-    if chosen.activation is None:
-        return scores | {"mean_absolute_error": metrics.mean_absolute_error(outputs, target, mask)}
-    predicted, true = (outputs > 0).astype(int), (target > 0.5).astype(int)
-    return scores | {"accuracy": metrics.accuracy(predicted, true, mask)}
+    return np.pad(outputs, [(0, 0), (0, steps - outputs.shape[1]), (0, 0)])
 
 
 def _outputs(

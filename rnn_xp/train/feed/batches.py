@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from rnn_xp.backend import Backend
 from rnn_xp.sequence import Valid
+from rnn_xp.train.feed.division import ALONE, Division, Order, Own, Piece
 from rnn_xp.train.feed.prepare import Prepared
+from rnn_xp.train.feed.whole import Whole
 from rnn_xp.typing import Array, Namespace, Tree
 
 RESIDENT = 0.5
@@ -28,28 +31,49 @@ class Batch(NamedTuple):
     total: float  # the sum of the weights of the step
     reset: Array | None = None  # (T, B), where new sequences begin
     ends: Array | None = None  # (B,), the valid steps of each sequence; None: all
-    sample: int = 0  # of the step's sequences, the place of the first
+    sample: Any = 0  # of the step's sequences, the place of the first; (B,), where they are not neighbours
     time: int = 0  # steps of the sequences before the first
     state_0: Tree | None = None  # that they go on from
     carry: int | None = None  # the state after so many steps is wanted
+    slot: int = 0  # of the buffer that the gradient is written to
+
+    def place(self, sample: int) -> int:
+        """Return the place in the step of one of the sequences."""
+        return self.sample + sample if isinstance(self.sample, int) else int(self.sample[sample])
+
+
+class Lot(NamedTuple):
+    """A step's sequences, cut into batches when they are asked for."""
+
+    total: float  # the sum of the weights of the step, in all processes
+    cut: Callable[[], tuple[Batch, ...]]  # those that run in this one
 
 
 class Batches:
     """A prepared data set, cut into batches in a given order, of which each step takes `accumulate`.
 
     What the host must know of a batch, its longest sequence and the sum of its weights, it knows already.
+    Where `division` has each process hold data of its own, `whole` is what all know of all.
     """
 
     def __init__(
-        self, data: Prepared, backend: Backend, batch_size: int, accumulate: int = 1, *, even: bool = False
+        self,
+        data: Prepared,
+        backend: Backend,
+        batch_size: int,
+        accumulate: int = 1,
+        *,
+        even: bool = False,
+        division: Division = ALONE,
+        whole: Whole | None = None,
     ) -> None:
         self.data, self.backend, self.batch_size, self.accumulate = data, backend, batch_size, accumulate
         self.size = batch_size * accumulate
+        self.division, self.whole = division, whole or Whole.of(data)
         self._even = even  # whether the batches of a step are all as long as its longest sequence
-        self.count: int = data.x.shape[1]
+        self.count = len(self.whole.counts)
         self.resident = _fits(data, backend)
-        self._counts = data.counts
-        self._in_file_order: list[Batch] = []
+        self._in_file_order: list[Lot] = []
         host = _Parts(data.x, data.target, data.weight, data.lengths, data.reset, data.per_step)
         self._parts = host.move(backend) if self.resident else host
         self._times = backend.xp.arange(len(data.x), dtype=backend.xp.int64, device=backend.device)
@@ -58,64 +82,88 @@ class Batches:
         """Return the number of steps in an epoch."""
         return -(-self.count // self.size)
 
-    def in_order(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[Batch]:
-        """Return the batches of the sequences in `order`, from the batch `first` on.
+    def in_order(self, order: Order, first: int = 0) -> Iterator[Batch]:
+        """Return the batches of this process in `order`, from the step `first` on."""
+        lots = self.groups(order, first)
+        return (batch for lot in lots for batch in lot.cut())
+
+    def groups(self, order: Order, first: int = 0) -> Iterator[Lot]:
+        """Return the batches of each step, from the step `first` on.
 
         The order is moved as a whole; None is that of the data.
         """
         if order is None and self.resident:  # parts of what lies there: cut once
-            self._in_file_order = self._in_file_order or list(self._cut(None, None, 0))
+            if not self._in_file_order:
+                lots = self._lots(None, 0)
+                self._in_file_order = [Lot(lot.total, cache(lot.cut)) for lot in lots]
             return islice(self._in_file_order, first, None)
-        return self._cut(order, self.backend.asarray(order) if self.resident else None, first)
+        return self._lots(order, first)
 
-    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[tuple[Batch, ...]]:
-        """Return the batches of each step, from the step `first` on."""
-        flow = self.in_order(order, first * self.accumulate)
-        if self.accumulate == 1:
-            return ((batch,) for batch in flow)
-        return iter(lambda: tuple(islice(flow, self.accumulate)), ())
+    @property
+    def unit(self) -> int:
+        """How many sequences, at most, run together in one process."""
+        return self.division.blocks or self.batch_size
 
-    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
+    def chosen(self, order: Order, number: int) -> NDArray[np.int64]:
         """Return which sequences the step `number` takes."""
         return chosen(order, number, self.size, self.count)
 
-    def origin(
-        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
-    ) -> tuple[int, int | None]:
+    def samples(self, order: Order, number: int) -> list[NDArray[np.int64]]:
+        """Return the places in the step `number` of the sequences of each batch of this process."""
+        pieces = self.division.pieces(self._group(number), self.batch_size, self.division.own(order))
+        return [piece.samples for piece in pieces]
+
+    def origin(self, order: Order, number: int, sample: int, step: int | None) -> tuple[int, int | None]:
         """Return which of the user's sequences, and of its steps, one of the step `number` is."""
-        return self.data.origin(int(self.chosen(order, number)[sample]), step)
+        return self.data.origin(int(self.chosen(order, number)[sample]) - self.division.first, step)
 
-    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
+    def places(self, order: Order) -> Iterator[tuple[int, int]]:
         """Return the number of each step that counts, and 0: its only window."""
-        return ((i, 0) for i in range(len(self)) if self._counts[self.chosen(order, i)].sum() != 0)
+        counts = self.whole.counts
+        return ((i, 0) for i in range(len(self)) if counts[self.chosen(order, i)].sum() != 0)
 
-    def padding(self, order: NDArray[np.int64] | None) -> float | None:
+    def padding(self, order: Order) -> float | None:
         """Return the share of the steps in an epoch's batches that are padding; None without lengths."""
-        if self.data.lengths is None:
+        if self.whole.lengths is None:
             return None
-        lengths = self.data.lengths if order is None else self.data.lengths[order]
+        lengths = self.whole.lengths if order is None else self.whole.lengths[order]
         starts = np.arange(0, self.count, self.size if self._even else self.batch_size)
         sizes = np.diff(starts, append=self.count)
         computed = np.maximum(np.maximum.reduceat(lengths, starts), 1) @ sizes
         return float(1 - lengths.sum() / computed)
 
-    def _cut(self, order: NDArray[np.int64] | None, index: Any, first: int) -> Iterator[Batch]:
-        """Return the batches of an order; index is the order on the device."""
-        starts = range(first * self.batch_size, self.count, self.batch_size)
-        return (self._batch(start, order, index) for start in starts)
+    def _group(self, number: int) -> slice:
+        """Return where in an order the sequences of a step lie."""
+        return slice(number * self.size, min((number + 1) * self.size, self.count))
 
-    def _batch(self, start: int, order: NDArray[np.int64] | None, index: Any) -> Batch:
-        """Cut one batch, no longer than its longest sequence."""
-        part = slice(start, min(start + self.batch_size, self.count))
-        sample = start % self.size
-        group = slice(start - sample, min(start - sample + self.size, self.count))
-        chosen, together = (own if order is None else order[own] for own in (part, group))
+    def _lots(self, order: Order, first: int) -> Iterator[Lot]:
+        """Return the steps of an order."""
+        own = self.division.own(order)
+        index = None if own.order is None or not self.resident else self.backend.asarray(own.order)
+        return (self._lot(number, order, own, index) for number in range(first, len(self)))
+
+    def _lot(self, number: int, order: Order, own: Own, index: Any) -> Lot:
+        """Return a step; index is the order of what this process has, on the device."""
+        group = self._group(number)
+        total = float(self.whole.counts[group if order is None else order[group]].sum())
+        return Lot(total, partial(self._cut, group, order, own, index, total))
+
+    def _cut(self, group: slice, order: Order, own: Own, index: Any, total: float) -> tuple[Batch, ...]:
+        """Cut the batches of a step."""
+        longest = None
+        if self._even and self.whole.lengths is not None:
+            longest = int(self.whole.lengths[group if order is None else order[group]].max())
+        pieces = self.division.pieces(group, self.batch_size, own)
+        return tuple(self._batch(piece, own, index, total, longest) for piece in pieces)
+
+    def _batch(self, piece: Piece, own: Own, index: Any, total: float, longest: int | None) -> Batch:
+        """Cut one batch, no longer than its longest sequence, or as long as the step's."""
+        part = piece.part
+        chosen = part if own.order is None else own.order[part]
         steps = full = len(self.data.x)
         if self.data.lengths is not None:
-            lengths = self.data.lengths
-            full = int(lengths[chosen].min())
-            steps = max(1, int(lengths[together if self._even else chosen].max()))
-        total = float(self._counts[together].sum())
+            lengths = self.data.lengths[chosen]
+            full, steps = int(lengths.min()), max(1, int(lengths.max()) if longest is None else longest)
         if self.resident:
             parts = self._parts.cut(part if index is None else index[part], steps, xp=self.backend.xp)
         else:
@@ -124,7 +172,10 @@ class Batches:
         if full < steps:
             valid = Valid(self._times[:steps, None] < parts.lengths[None, :], full)
         share = self._share(parts, valid, total)
-        return Batch(parts.x, parts.target, share, valid, total, parts.reset, parts.lengths, sample)
+        sample = self.backend.asarray(piece.sample) if self.division.apart else piece.sample
+        return Batch(
+            *(parts.x, parts.target, share, valid, total, parts.reset, parts.lengths, sample), slot=piece.slot
+        )
 
     def _share(self, parts: _Parts, valid: Valid | None, total: float) -> Array:
         """Return what each loss of a batch counts for; 0 where all weigh nothing."""
@@ -138,7 +189,7 @@ class Batches:
         return xp.full(shape, 1.0 / whole, dtype=dtype, device=self.backend.device)  # type: ignore[no-any-return]
 
 
-def chosen(order: NDArray[np.int64] | None, number: int, size: int, count: int) -> NDArray[np.int64]:
+def chosen(order: Order, number: int, size: int, count: int) -> NDArray[np.int64]:
     """Return which of `count` sequences in an order the step `number` takes, each step `size` of them."""
     part = slice(number * size, min((number + 1) * size, count))
     return np.arange(part.start, part.stop) if order is None else order[part]

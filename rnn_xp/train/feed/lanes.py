@@ -11,6 +11,7 @@ from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
 from rnn_xp.model import Loss, Sequential
 from rnn_xp.train.feed.batches import Batch, chosen
+from rnn_xp.train.feed.division import ALONE, Division, Order, Piece
 from rnn_xp.train.feed.windows import Group, Window, count_windows
 from rnn_xp.typing import Array, Tree
 
@@ -24,12 +25,13 @@ def check(model: Sequential, loss: Loss) -> None:
 
 
 class LaneGroup(Group):
-    """Lanes that go through their windows together."""
+    """Lanes that go through their windows together: `count` in all processes, those of `pieces` in this."""
 
-    def __init__(self, lanes: Lanes, parts: Sequence[NDArray[np.int64]], source: LaneWindows) -> None:
-        self.lanes, self.lots, self.source = lanes, parts, source
-        self.shape = (lanes.steps, source.k1, source.k2)
-        self.count = sum(map(len, parts))
+    def __init__(
+        self, count: int, pieces: Sequence[tuple[Piece, NDArray[np.int64]]], source: LaneWindows
+    ) -> None:
+        self.count, self.pieces, self.source = count, pieces, source
+        self.shape = (source.lanes.steps, source.k1, source.k2)
 
     def total(self, i: int) -> float:
         """Return the number of the losses of a window."""
@@ -42,27 +44,27 @@ class LaneGroup(Group):
 
     def cut(self, i: int, states: Sequence[Tree] | None) -> tuple[Batch, ...]:
         """Return what a step takes of the lanes for a window, from the states at its first step."""
-        own, backend = self.window(i), self.source.backend
-        x, target = self.lanes.window(own.start, own.end)
-        self.source.check(x, target)
-        begins = self.lanes.resets(own.start, own.end)
-        batches, sample = [], 0
-        for number, lot in enumerate(self.lots):
+        own, backend, source = self.window(i), self.source.backend, self.source
+        batches = []
+        for number, (piece, lanes) in enumerate(self.pieces):
+            x, target = source.lanes.window(own.start, own.end, lanes)
+            source.check(x, target)
+            begins = source.lanes.resets(own.start, own.end, lanes)
             batches.append(
                 Batch(
-                    backend.asarray(x[:, lot]),
-                    backend.asarray(target[:, lot]),
-                    self._weights(own, len(lot), self.total(i)),
+                    backend.asarray(x),
+                    backend.asarray(target),
+                    self._weights(own, len(lanes), self.total(i)),
                     None,
                     self.total(i),
-                    None if begins is None else backend.asarray(begins[:, lot]),
-                    sample=sample,
+                    None if begins is None else backend.asarray(begins),
+                    sample=backend.asarray(piece.sample) if source.division.apart else piece.sample,
                     time=own.start,
                     state_0=None if states is None else states[number],
                     carry=own.carry or None,
+                    slot=piece.slot,
                 )
             )
-            sample += len(lot)
         return tuple(batches)
 
     def _weights(self, own: Window, count: int, total: float) -> Array:
@@ -74,50 +76,69 @@ class LaneGroup(Group):
 
 
 class LaneWindows:
-    """Lanes, so many to a step, in windows."""
+    """Lanes, so many to a step, in windows; `count` of them in all processes."""
 
     def __init__(
         self,
         lanes: Lanes,
         model: Sequential,
         backend: Backend,
-        k1: int,
-        k2: int,
+        truncate: tuple[int, int],
         batch_size: int,
         accumulate: int,
+        *,
+        division: Division = ALONE,
+        count: int | None = None,
     ) -> None:
-        self.lanes, self.backend, self.k1, self.k2 = lanes, backend, k1, k2
+        self.lanes, self.model, self.backend = lanes, model, backend
+        self.k1, self.k2 = truncate
         self.batch_size, self.size = batch_size, batch_size * accumulate
-        self.count, self.model = lanes.count, model
+        self.division, self.count = division, count or lanes.count
 
     def __len__(self) -> int:
         """Return the number of groups of lanes."""
         return -(-self.count // self.size)
 
-    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[LaneGroup]:
+    def groups(self, order: Order, first: int = 0) -> Iterator[LaneGroup]:
         """Return the lanes that go through their windows together, from the group `first` on."""
+        own = self.division.own(order)
+        lanes = np.arange(self.lanes.count) if own.order is None else own.order
         for number in range(first, len(self)):
-            own = self.chosen(order, number)
-            lots = [own[i : i + self.batch_size] for i in range(0, len(own), self.batch_size)]
-            yield LaneGroup(self.lanes, lots, self)
+            group = self._group(number)
+            pieces = [
+                (piece, lanes[piece.part]) for piece in self.division.pieces(group, self.batch_size, own)
+            ]
+            yield LaneGroup(group.stop - group.start, pieces, self)
 
-    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
+    @property
+    def unit(self) -> int:
+        """How many sequences, at most, run together in one process."""
+        return self.division.blocks or self.batch_size
+
+    def chosen(self, order: Order, number: int) -> NDArray[np.int64]:
         """Return the lanes of a group."""
         return chosen(order, number, self.size, self.count)
 
-    def origin(
-        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
-    ) -> tuple[int, int | None]:
-        """Return the lane and the step that one of a group is."""
-        return int(self.chosen(order, number)[sample]), step
+    def samples(self, order: Order, number: int) -> list[NDArray[np.int64]]:
+        """Return the places in a group of the lanes of each batch of this process."""
+        pieces = self.division.pieces(self._group(number), self.batch_size, self.division.own(order))
+        return [piece.samples for piece in pieces]
 
-    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:  # noqa: ARG002
+    def origin(self, order: Order, number: int, sample: int, step: int | None) -> tuple[int, int | None]:
+        """Return the lane and the step that one of a group is."""
+        return int(self.chosen(order, number)[sample]) - self.division.first, step
+
+    def places(self, order: Order) -> Iterator[tuple[int, int]]:  # noqa: ARG002
         """Return the numbers of the group and the window of each step."""
         windows = range(count_windows(self.lanes.steps, self.k1))
         return ((number, i) for number in range(len(self)) for i in windows)
 
-    def padding(self, order: NDArray[np.int64] | None) -> None:
+    def padding(self, order: Order) -> None:
         """Return nothing: no lane ends before the others."""
+
+    def _group(self, number: int) -> slice:
+        """Return where in an order the lanes of a group lie."""
+        return slice(number * self.size, min((number + 1) * self.size, self.count))
 
     def check(self, x: NDArray[np.int64], target: NDArray[np.int64]) -> None:
         """Refuse tokens that the model does not know."""

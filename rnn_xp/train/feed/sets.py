@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
+from rnn_xp.distributed import Communicator, RankError, together
+from rnn_xp.distributed.agree import gather
 from rnn_xp.train.feed import lanes
 from rnn_xp.train.feed.batches import Batches
+from rnn_xp.train.feed.division import Division
 from rnn_xp.train.feed.prepare import Prepared, prepare
-from rnn_xp.train.feed.validation import hold_back
+from rnn_xp.train.feed.validation import check_counts, hold_back
+from rnn_xp.train.feed.whole import Whole, aligned
 from rnn_xp.train.feed.windows import Windows
-from rnn_xp.train.loop.training import Source
+from rnn_xp.train.loop.parts import Source
 from rnn_xp.train.options import Given
-from rnn_xp.train.predict import evaluate_prepared
-from rnn_xp.train.saving.fingerprint import of_data
+from rnn_xp.train.saving.fingerprint import of_data, of_lanes, of_sequences
+from rnn_xp.train.scores import evaluate_prepared
 from rnn_xp.typing import Tree
 
 
@@ -32,37 +36,108 @@ class Sets(NamedTuple):
     fingerprint: Callable[[], dict[str, Any]]
 
 
-def sets(given: Given, backend: Backend) -> Sets:
+def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
     """Prepare what to train on and what to validate on."""
     ready = partial(prepare, given.model, loss=given.loss, dtype=backend.precision)
-    data = None
-    if isinstance(given.X, Lanes):
-        _check_lanes(given)
-    else:
-        own = {name: getattr(given, name) for name in ("layout", "lengths", "mask", "reset", "weights")}
-        data = ready(given.X, given.y, **own)
-    data, held = hold_back(given.validation, data, ready, given.layout, given.seed)
+    whole_data, data = None, None
+    with together(ranks):
+        if isinstance(given.X, Lanes):
+            _check_lanes(given)
+        else:
+            own = {name: getattr(given, name) for name in ("layout", "lengths", "mask", "reset", "weights")}
+            whole_data = data = ready(given.X, given.y, **own)
+    bounds = None
+    if given.sharded and data is not None:
+        whole_data = data = aligned(data, ranks)
+        bounds = _bounds(ranks, data.x.shape[1])
+    with together(ranks):
+        data, held = hold_back(*(given.validation, data, ready, given.layout, given.seed), bounds, ranks.rank)
+    if given.sharded and held is not None:
+        held = aligned(held, ranks)
     score = None
     if held is not None:
-        score = partial(_score, given, held, backend)
+        check_counts("validation", _known(held, given, ranks))
+        score = partial(_score, given, held, backend, ranks)
 
     def fingerprint() -> dict[str, Any]:
         mine = {"X": given.X.fingerprint()} if data is None else of_data(data)
-        return {**mine, "validation": None if held is None else of_data(held)}
+        if not given.sharded:
+            return {**mine, "validation": None if held is None else of_data(held)}
+        of_all = of_lanes(given.X, ranks) if whole_data is None else of_sequences(whole_data, ranks)
+        share = given.validation if isinstance(given.validation, float | int) else None
+        validation = share if share or held is None else of_sequences(held, ranks)
+        return {**dict.fromkeys(mine), "X": of_all, "validation": validation}
 
+    if ranks.size > 1 and not given.sharded:
+        _check_same(fingerprint(), ranks)
     sizes = (given.batch_size, given.accumulate)
     if data is None:
         assert given.truncate is not None
-        corpus = lanes.LaneWindows(given.X, given.model, backend, *given.truncate, *sizes)
+        count = given.X.count
+        bounds = _lanes_apart(given.X, ranks) if given.sharded else None
+        division = Division(ranks.rank, ranks.size, given.blocks, bounds)
+        corpus = lanes.LaneWindows(
+            *(given.X, given.model, backend, given.truncate, *sizes),
+            division=division,
+            count=count if bounds is None else bounds[-1],
+        )
         return Sets(corpus, None, score, fingerprint)
-    batches = Batches(data, backend, *sizes, even=given.truncate is not None)
+    whole = _known(data, given, ranks)
+    check_counts("X", whole)
+    bounds = _bounds(ranks, data.x.shape[1]) if given.sharded else None
+    division = Division(ranks.rank, ranks.size, given.blocks, bounds)
+    batches = Batches(
+        *(data, backend, *sizes), even=given.truncate is not None, division=division, whole=whole
+    )
     source = batches if given.truncate is None else Windows(batches, *given.truncate)
-    return Sets(source, data.lengths if given.bucket else None, score, fingerprint)
+    return Sets(source, whole.lengths if given.bucket else None, score, fingerprint)
 
 
-def _score(given: Given, held: Prepared, backend: Backend, params: Tree) -> dict[str, Any]:
+def _known(data: Prepared, given: Given, ranks: Communicator) -> Whole:
+    """Return what all processes know of all sequences."""
+    whole = Whole.of(data, None if given.truncate is None else given.truncate[0])
+    return whole.joined(ranks) if given.sharded else whole
+
+
+def _bounds(ranks: Communicator, count: int) -> tuple[int, ...]:
+    """Return where, among all sequences, those of each process begin, and where the last ones end."""
+    counts = gather(ranks, [count])[:, 0].astype(np.int64)
+    return (0, *np.cumsum(counts).tolist())
+
+
+def _check_same(own: dict[str, Any], ranks: Communicator) -> None:
+    """Refuse data of the ranks that are not the same where each is to have all of them."""
+    for name, digest in own.items():
+        for part, text in (digest if isinstance(digest, dict) else {"": digest}).items():
+            number = 0.0 if text is None else float(int(text[:12], 16))
+            numbers = gather(ranks, [number])[:, 0]
+            other = np.flatnonzero(numbers != numbers[0])
+            if len(other):
+                named = f"{name} ({part})" if part else name
+                must = f"`{named}` must be the same on every rank"
+                msg = (
+                    f"{must}; got another on rank {other[0]} than on rank 0. "
+                    "Where each rank has a part of its own: sharded=True."
+                )
+                raise RankError(msg, int(other[0]))
+
+
+def _lanes_apart(own: Lanes, ranks: Communicator) -> tuple[int, ...]:
+    """Return the bounds of the ranks' own lanes, which must be equally long."""
+    steps = gather(ranks, [own.steps])[:, 0].astype(int)
+    if (steps != steps[0]).any():
+        must = "`X` must be Lanes of as many steps on every rank"
+        msg = f"{must}; got {steps.tolist()}. Cut the corpora to one length, or change `count`."
+        raise ValueError(msg)
+    return _bounds(ranks, own.count)
+
+
+def _score(
+    given: Given, held: Prepared, backend: Backend, ranks: Communicator, params: Tree
+) -> dict[str, Any]:
     """Score weights on what is held back."""
-    return evaluate_prepared(given.model, params, held, given.loss_name, backend)
+    how = {"apart": given.sharded, "fixed": given.blocks is not None}
+    return evaluate_prepared(given.model, params, held, given.loss_name, backend, ranks, **how)
 
 
 def _check_lanes(given: Given) -> None:

@@ -8,12 +8,15 @@ has its loss at the sequence's last valid step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_xp.train.feed.batches import Batch, Batches
+from rnn_xp.train.feed.batches import Batch, Batches, Lot
+from rnn_xp.train.feed.division import Order
+from rnn_xp.train.feed.whole import Whole
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -45,14 +48,13 @@ def count_windows(steps: int, k1: int) -> int:
 
 
 class Group:
-    """The batches of a step, which have one length, to be cut into windows."""
+    """The batches of a step, which have one length, to be cut into windows, each of some weight."""
 
     def __init__(
-        self, parts: tuple[Batch, ...], k1: int, k2: int, weights: NDArray[np.float64], *, xp: Namespace
+        self, lot: Lot, shape: tuple[int, int, int], weights: NDArray[np.float64], *, xp: Namespace
     ) -> None:
-        self.parts, self.weights, self.xp = parts, weights, xp
-        self.shape = (len(weights), k1, k2)
-        self._last = int(np.flatnonzero(weights).max(initial=-1)) + 1  # past the last step that counts
+        self.lot, self.shape, self.weights, self.xp = lot, shape, weights, xp
+        self._last = int(np.flatnonzero(weights).max(initial=-1)) + 1  # past the last window that counts
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -64,12 +66,16 @@ class Group:
 
     def total(self, i: int) -> float:
         """Return the sum of the weights of a window's losses."""
-        _, begin, end, _ = self.window(i)
-        return self.parts[0].total if len(self) == 1 else float(self.weights[begin:end].sum())
+        return self.lot.total if len(self) == 1 else float(self.weights[i])
 
     def counts_from(self, i: int) -> bool:
         """Return whether anything counts in a window or those after it."""
-        return i * self.shape[1] < self._last
+        return i < self._last
+
+    @cached_property
+    def parts(self) -> tuple[Batch, ...]:
+        """The batches, with all their steps."""
+        return self.lot.cut()
 
     def cut(self, i: int, states: Sequence[Tree] | None) -> tuple[Batch, ...]:
         """Return what a step takes of the batches for a window, from the states at its first step."""
@@ -132,52 +138,56 @@ class Windows:
 
     def __init__(self, batches: Batches, k1: int, k2: int) -> None:
         self.batches, self.k1, self.k2 = batches, k1, k2
-        self.count, self.batch_size = batches.count, batches.batch_size
+        self.count, self.batch_size, self.unit = batches.count, batches.batch_size, batches.unit
+        self.whole = batches.whole if batches.division.apart else Whole.of(batches.data, k1)
 
     def __len__(self) -> int:
         """Return the number of groups of batches in an epoch."""
         return len(self.batches)
 
-    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[Group]:
+    def groups(self, order: Order, first: int = 0) -> Iterator[Group]:
         """Return the batches that go through their windows together, from the group `first` on."""
         xp = self.batches.backend.xp
-        for number, parts in enumerate(self.batches.groups(order, first), first):
-            yield Group(parts, self.k1, self.k2, self._weights(order, number), xp=xp)
+        for number, lot in enumerate(self.batches.groups(order, first), first):
+            steps, weights = self._weights(order, number)
+            yield Group(lot, (steps, self.k1, self.k2), weights, xp=xp)
 
-    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]:
+    def chosen(self, order: Order, number: int) -> NDArray[np.int64]:
         """Return the sequences of a group."""
         return self.batches.chosen(order, number)
 
-    def origin(
-        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
-    ) -> tuple[int, int | None]:
+    def samples(self, order: Order, number: int) -> list[NDArray[np.int64]]:
+        """Return the places in a group of the sequences of each batch of this process."""
+        return self.batches.samples(order, number)
+
+    def origin(self, order: Order, number: int, sample: int, step: int | None) -> tuple[int, int | None]:
         """Return which of the user's sequences, and of its steps, one of a group is."""
         return self.batches.origin(order, number, sample, step)
 
-    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]:
+    def places(self, order: Order) -> Iterator[tuple[int, int]]:
         """Return the numbers of the group and the window of each step that counts."""
         for number in range(len(self)):
-            weights = self._weights(order, number)
-            for i in range(count_windows(len(weights), self.k1)):
-                if weights[i * self.k1 : (i + 1) * self.k1].sum() != 0:
-                    yield number, i
+            weights = self._weights(order, number)[1]
+            yield from ((number, int(i)) for i in np.flatnonzero(weights))
 
-    def padding(self, order: NDArray[np.int64] | None) -> float | None:
+    def padding(self, order: Order) -> float | None:
         """Return the share of the steps in an epoch's batches that are padding; None without lengths."""
         return self.batches.padding(order)
 
-    def _weights(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.float64]:
-        """Return the sum of the weights of each step of a group, (T,)."""
-        data, chosen = self.batches.data, self.batches.chosen(order, number)
-        T = len(data.x)
-        lengths = np.full(len(chosen), T) if data.lengths is None else data.lengths[chosen]
+    def _weights(self, order: Order, number: int) -> tuple[int, NDArray[np.float64]]:
+        """Return the steps of a group, and the sum of the weights in each window of it."""
+        data, whole, chosen = self.batches.data, self.whole, self.batches.chosen(order, number)
+        T, k1 = len(data.x), self.k1
+        lengths = np.full(len(chosen), T) if whole.lengths is None else whole.lengths[chosen]
         steps = max(1, int(lengths.max()))
+        count = count_windows(steps, k1)
         weights: NDArray[np.float64]
         if not data.per_step:
-            own = None if data.weight is None else data.weight[chosen]
-            return np.asarray(np.bincount(np.maximum(lengths, 1) - 1, own, steps), dtype=np.float64)
-        if data.weight is not None:
-            weights = data.weight[:steps, chosen].sum(axis=1)
-            return weights
-        weights = (np.arange(steps)[:, np.newaxis] < lengths).sum(axis=1).astype(np.float64)
-        return weights
+            last = (np.maximum(lengths, 1) - 1) // k1
+            weights = np.bincount(last, whole.counts[chosen], count).astype(np.float64)
+        elif whole.windows is not None:
+            weights = whole.windows[:count, chosen].sum(axis=1)
+        else:
+            starts = k1 * np.arange(count)[:, np.newaxis]
+            weights = np.clip(lengths - starts, 0, k1).sum(axis=1).astype(np.float64)
+        return steps, weights

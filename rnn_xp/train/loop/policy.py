@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+import numpy as np
+
+from rnn_xp.distributed.agree import gather, tell
 from rnn_xp.train.faults.nonfinite import describe
+from rnn_xp.train.faults.place import Place
 from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.feed.windows import Group
 from rnn_xp.train.loop.step import READINGS
@@ -137,20 +141,22 @@ def _place(training: Training, bad: int) -> str:
     batch, window = next(islice(source.places(order), number, None))
     group = next(iter(source.groups(order, batch)))
     place = f"batch {batch + 1} of {len(source)}"
-    batches = group
     if isinstance(group, Group):
         place += f", window {window + 1} of {len(group)}"
         batches = group.cut(window, training.held)
-    what = _what(training, bad, batches, batch)
+    else:
+        batches = group.cut()
+    what = _of_all(training, _what(training, bad, batches, batch))
     return (
         f"the loss, its gradient or the step stopped being finite in epoch {training.epoch}, at {place}; "
         f"it never reached the weights: {what}"
     )
 
 
-def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int) -> str:
-    """Compute a step again, and say what in it was not finite, by the place in the user's data."""
+def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int) -> Place | None:
+    """Compute a step again, and return what in it was not finite, by the place in the user's data."""
     stepper, order = training.stepper, training.order
+    place = None
     for batch in batches:
         place = describe(
             *(stepper.model, stepper.params, stepper.loss, batch.x, batch.target, batch.share),
@@ -158,8 +164,18 @@ def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int)
         )
         if not place.finite:  # where all are, the step itself was too large
             break
-    if place.sample is not None:
-        step = None if place.step is None else batch.time + place.step
-        row, step = training.plan.source.origin(order, number, batch.sample + place.sample, step)
-        place = place._replace(sample=row, step=step)
-    return str(place)
+    if place is None or place.sample is None:
+        return place
+    step = None if place.step is None else batch.time + place.step
+    row, step = training.plan.source.origin(order, number, batch.place(place.sample), step)
+    return place._replace(sample=row, step=step)
+
+
+def _of_all(training: Training, place: Place | None) -> str:
+    """Return, in words, the place that the first rank with a bad one found."""
+    ranks = training.stepper.total.ranks
+    if ranks.size == 1:
+        return str(place)
+    found = gather(ranks, [place is not None, place is not None and not place.finite])
+    first = int(np.argmax(found[:, 1] if found[:, 1].any() else found[:, 0]))
+    return tell(ranks, f"on rank {ranks.rank} of {ranks.size}, {place}", first)

@@ -8,14 +8,16 @@ from typing import Any
 from rnn_xp import tree
 from rnn_xp.backend import Backend
 from rnn_xp.clipping import clip_by_global_norm, clip_by_value
+from rnn_xp.distributed.communicator import Alone, Communicator
 from rnn_xp.layers import Context
 from rnn_xp.model import Loss, Sequential, loss_and_gradients
 from rnn_xp.optim import Optimizer
 from rnn_xp.random import Rng
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.feed.batches import Batch
+from rnn_xp.train.loop.total import Total, views
 from rnn_xp.train.options import factor
-from rnn_xp.typing import Array, Namespace, Tree
+from rnn_xp.typing import Array, Tree
 
 READINGS = 1024
 """Steps of which the device remembers whether they were finite: the host must look at least as often."""
@@ -45,6 +47,8 @@ class Stepper:
         recompute: bool | int | None = None,
         readings: int = READINGS,
         waits: bool = False,
+        ranks: Communicator | None = None,
+        slots: int = 1,
     ) -> None:
         xp = backend.xp
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
@@ -55,8 +59,8 @@ class Stepper:
         self._memory: dict[Any, Any] = {}
         self._context = Context(xp, memory=self._memory, states=False, recompute=recompute)
         self.flat, self.params = _flatten(params, backend)
-        self._d_flat, d_params = _flatten(params, backend)
-        self._places = list(zip(tree.leaves(d_params), tree.paths(d_params), strict=True))
+        self.total = Total(self.params, backend, ranks or Alone(), slots)
+        self.total.ranks.broadcast(self.flat)
         self.state: Any = optimizer.init(self.flat, xp=xp)
         self.left: list[Tree] = []  # the states that the last step's batches wanted
         self._good = xp.full((), True, dtype=xp.bool, device=backend.device)
@@ -67,28 +71,33 @@ class Stepper:
         return self.optimizer.lr * (1.0 if self.schedule is None else factor(self.schedule, step))
 
     def step(self, *batches: Batch) -> tuple[Array, Array] | None:
-        """Move the weights; return the loss before that, and the norm of the gradient before clipping.
+        """Move the weights by the gradients of several batches, added up; return what `move` does."""
+        self.gradients(*batches)
+        return self.move()
 
-        The gradients of several batches are added up. None: it waited, and the step was left out.
-        """
-        xp = self.xp
-        total: Any = None
+    def gradients(self, *batches: Batch) -> None:
+        """Compute the gradients of the batches of a step that run in this process."""
+        total = self.total
+        total.clear()
         self.left = []
         for batch in batches:
-            x, target, share, _, _, _, _, _, _, state_0, carry = batch
+            x, target, share, _, _, _, _, _, _, state_0, carry, slot = batch
             context = self.context(batch, self.steps)
             loss, d_params, kept = loss_and_gradients(
                 self.model, self.params, self.loss, x, target, share, context, state_0
             )
             if carry is not None:  # now: the next batch may use the same buffers
                 self.left.append(self.model.state_at(kept, carry))
-            for place, path in self._places:
-                d: Any = d_params
-                for key in path:
-                    d = d[key]
-                place[...] = d if total is None else place + d
-            total = loss if total is None else total + loss
-        d_flat = self._d_flat
+            total.add(slot, loss, d_params)
+
+    def move(self) -> tuple[Array, Array] | None:
+        """Move the weights; return the loss before that, and the norm of the gradient before clipping.
+
+        None: it waited, and the step was left out.
+        """
+        xp = self.xp
+        total = self.total.close()
+        d_flat = self.total.gradient
         if self.clip_norm is None:
             norm = xp.sqrt(d_flat @ d_flat)
         else:
@@ -155,7 +164,7 @@ class Stepper:
 
     def tree(self, flat: Array) -> Tree:
         """Return a copy of flat weights as the model's."""
-        return tree.unflatten(self.params, _views(self.xp.asarray(flat, copy=True), self.params, self.xp))
+        return tree.unflatten(self.params, views(self.xp.asarray(flat, copy=True), self.params, self.xp))
 
     def snapshot(self) -> Tree:
         """Return a copy of the weights."""
@@ -166,17 +175,7 @@ def _flatten(params: Tree, backend: Backend) -> tuple[Array, Tree]:
     """Return a flat copy of the leaves, and the tree of views of it."""
     size = sum(math.prod(leaf.shape) for leaf in tree.leaves(params))
     flat = backend.xp.empty((size,), dtype=backend.dtype, device=backend.device)
-    views = _views(flat, params, backend.xp)
-    for view, leaf in zip(views, tree.leaves(params), strict=True):
-        view[...] = leaf
-    return flat, tree.unflatten(params, views)
-
-
-def _views(flat: Array, params: Tree, xp: Namespace) -> list[Array]:
-    """Return the parts of a flat array, in the shapes of the leaves."""
-    views, start = [], 0
-    for leaf in tree.leaves(params):
-        size = math.prod(leaf.shape)
-        views.append(xp.reshape(flat[start : start + size], leaf.shape))
-        start += size
-    return views
+    parts = views(flat, params, backend.xp)
+    for part, leaf in zip(parts, tree.leaves(params), strict=True):
+        part[...] = leaf
+    return flat, tree.unflatten(params, parts)

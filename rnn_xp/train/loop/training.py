@@ -4,68 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_xp.backend import to_numpy
+from rnn_xp.distributed import Communicator, RankError, together
+from rnn_xp.distributed.agree import gather
 from rnn_xp.train.faults.memory import explain
 from rnn_xp.train.feed.batches import Batch
 from rnn_xp.train.feed.order import Order
 from rnn_xp.train.feed.windows import Group
+from rnn_xp.train.loop.parts import Keeper, Policy, Source
 from rnn_xp.train.loop.progress import Progress
 from rnn_xp.train.loop.result import Epoch, Result
 from rnn_xp.train.loop.step import Stepper
 from rnn_xp.train.loop.sums import Snapshot, Sums
 from rnn_xp.typing import Array, Tree
-
-
-class Source(Protocol):
-    """Where batches come from: `Batches`, or what cuts them into windows."""
-
-    count: int  # sequences
-    batch_size: int
-
-    def __len__(self) -> int: ...
-    def groups(self, order: NDArray[np.int64] | None, first: int = 0) -> Iterator[Any]: ...  # noqa: D102
-    def chosen(self, order: NDArray[np.int64] | None, number: int) -> NDArray[np.int64]: ...  # noqa: D102
-    def origin(  # noqa: D102
-        self, order: NDArray[np.int64] | None, number: int, sample: int, step: int | None
-    ) -> tuple[int, int | None]: ...
-    def places(self, order: NDArray[np.int64] | None) -> Iterator[tuple[int, int]]: ...  # noqa: D102
-    def padding(self, order: NDArray[np.int64] | None) -> float | None: ...  # noqa: D102
-
-
-class Policy(Protocol):
-    """What becomes of steps that are not finite."""
-
-    every: float  # steps between two looks
-    patient: bool  # a look may come at these steps only: it changes what follows
-    counts: tuple[str, ...]  # what of a training the history tells
-
-    def begin(self, training: Training) -> None:
-        """Note where a training stands, before the steps of an epoch."""
-
-    def note(self, training: Training) -> None:
-        """Read what the device has noted, after windows, whose states are then gone."""
-
-    def look(self, training: Training) -> None:
-        """Read what the device has noted, and act."""
-
-    def close(self, training: Training) -> None:
-        """Look for the last time in an epoch; raise where no step of it is left."""
-
-
-class Keeper(Protocol):
-    """Saves a training now and then."""
-
-    def due(self) -> bool:
-        """Whether it is time; asked after every step."""
-
-    def save(self, training: Training) -> None:
-        """Write everything; raise where the training shall end."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +101,11 @@ class Training:
         return Result(self.stepper.snapshot(), self.history, len(self.history), seconds)
 
     @property
+    def ranks(self) -> Communicator:
+        """The processes that train together."""
+        return self.stepper.total.ranks
+
+    @property
     def keeps_best(self) -> bool:
         """Whether the best epoch's weights are the result, not the last one's."""
         return self.plan.score is not None or self.plan.patience is not None
@@ -151,8 +116,8 @@ class Training:
         for group in self.plan.source.groups(self.order, self.batch):
             if isinstance(group, Group):
                 self._through_windows(group, watched)
-            elif group[0].total != 0.0:  # momentum must not move the weights for what counts nothing
-                self._step(group, group[0].total)
+            elif group.total != 0.0:  # momentum must not move the weights for what counts nothing
+                self._step(group.cut, group.total)
             self.batch += 1
             self.window, self.carried = 0, None
             if watched:
@@ -165,10 +130,10 @@ class Training:
             total, carry = group.total(self.window), group.window(self.window).carry
             if total != 0.0:
                 self.held = self.stepper.held(self.held, self.carried)
-                batches = group.cut(self.window, self.carried)
+                cut = partial(group.cut, self.window, self.carried)
                 if not carry:
                     self.carried = None
-                self._step(batches, total)
+                self._step(cut, total, bool(carry))
             elif carry:
                 self.carried = self.stepper.carry(group.lead(self.window, self.carried))
             self.window += 1
@@ -176,12 +141,26 @@ class Training:
                 self._pause((self.window, len(group)))
         self.plan.policy.note(self)
 
-    def _step(self, batches: tuple[Batch, ...], total: float) -> None:
+    def _step(self, cut: Callable[[], tuple[Batch, ...]], total: float, carry: bool = False) -> None:
         """Take a step, and carry on the states that it leaves."""
+        batches: tuple[Batch, ...] = ()
+        answer: tuple[Array, Array] | None = None
+        failed: Exception | None = None
         try:
-            answer = self.stepper.step(*batches)
-        except MemoryError as error:
-            raise self._out_of_memory(error, batches) from None
+            batches = cut()
+            self.stepper.gradients(*batches)
+        except Exception as error:
+            failed = error
+        if failed is None:
+            try:
+                answer = self.stepper.move()
+            except MemoryError as error:
+                failed = error
+        if isinstance(failed, MemoryError):
+            failed = self._out_of_memory(failed, batches)
+            failed.__suppress_context__ = True
+        if failed is not None:
+            self.stepper.total.fail(failed)
         self.taken += 1
         self.since += 1
         if answer is None:
@@ -191,7 +170,7 @@ class Training:
             if self.stepper.narrow:
                 loss, norm = xp.astype(loss, xp.float64), xp.astype(norm, xp.float64)
             self.sums.add(loss, norm, total)
-        if batches[0].carry is not None:  # from a step that was left out, nothing is known to be finite
+        if carry:  # from a step that was left out, nothing is known to be finite
             self.carried = None if answer is None else self.stepper.left
         if self.since >= self.plan.policy.every:
             self.plan.policy.look(self)
@@ -200,7 +179,7 @@ class Training:
         """Show the live line and save, where it is time to."""
         progress, keeper = self.plan.progress, self.plan.keeper
         if self.sums.steps and progress.due():  # at most five times a second: to read is to wait
-            if not self.plan.policy.patient:
+            if not self.plan.policy.patient and self.ranks.size == 1:  # others look when all do
                 self.plan.policy.look(self)
             done = self.batch + (window is not None)
             count, begun = self.plan.source.count, time.perf_counter() - self._begun
@@ -249,9 +228,9 @@ class Training:
             if self.keeps_best:
                 self.best = self.stepper.xp.asarray(self.stepper.flat, copy=True)
         plan.progress.epoch(record, "best" if self.keeps_best and improved else "")
-        asked = [callback(self._told(improved)) for callback in plan.callbacks]
+        asked = self._asked(improved)
         waited = plan.patience is not None and self.epoch - self.best_epoch >= plan.patience
-        self.finished = any(asked) or waited or self.epoch == plan.epochs
+        self.finished = asked or waited or self.epoch == plan.epochs
         if self.finished and self.epoch < plan.epochs:
             which = "loss" if plan.score is None else "validation loss"
             waits = f"no better {which} for {plan.patience} epoch{'s' * (plan.patience != 1)}"
@@ -260,6 +239,24 @@ class Training:
         self.batch = self.window = self.taken = self.skipped = self.rollbacks = self.since = 0
         self.carried = self.snapshot = None
         self.sums, self.seconds = Sums(), 0.0
+
+    def _asked(self, improved: bool) -> bool:
+        """Call the callbacks, in the first process alone; return whether one asks for the end."""
+        asked: list[bool] = []
+        with together(self.ranks):
+            if self.ranks.rank == 0:
+                asked = [bool(callback(self._told(improved))) for callback in self.plan.callbacks]
+        if self.ranks.size == 1:
+            return any(asked)
+        told = gather(self.ranks, [any(asked), zlib.crc32(to_numpy(self.stepper.flat).tobytes())])
+        other = np.flatnonzero(told[:, 1] != told[0, 1])
+        if len(other):
+            msg = (
+                f"the weights of rank {other[0]} became others than those of rank 0 in epoch {self.epoch}: "
+                "are their machines and libraries the same?"
+            )
+            raise RankError(msg, int(other[0]))
+        return bool(told[0, 0])
 
     def _told(self, improved: bool) -> Epoch:
         """Return what a callback is told: copies, in which it may write."""
@@ -282,7 +279,8 @@ class Training:
         """Return the error that says what would fit."""
         stepper, source = self.stepper, self.plan.source
         stepper.forget()
-        steps, size = max(batch.x.shape[0] for batch in batches), min(source.batch_size, source.count)
+        steps = max((batch.x.shape[0] for batch in batches), default=1)
+        size = min(source.batch_size, source.count)
         return explain(
             error,
             stepper.model,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
+from rnn_xp.data.lanes import Lanes
+from rnn_xp.distributed import Communicator
+from rnn_xp.distributed.agree import gather
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.feed.prepare import Prepared
@@ -19,9 +22,13 @@ STEPS = (0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Of a schedule, a function that nothing can be seen of but its values, these are compared."""
 
 
+ENDS = 65_536
+"""Of a lane that only one rank has, so many tokens at its beginning and at its end are compared."""
+
+
 def digest(arrays: Iterable[Any]) -> str:
     """Return the SHA-256, in hexadecimal, of host arrays or None: contents, shapes and dtypes."""
-    total = hashlib.sha256()
+    total = sha256()
     for array in arrays:
         total.update(b"None;" if array is None else f"{array.dtype.str} {array.shape};".encode())
         if array is not None:
@@ -39,6 +46,41 @@ def of_data(data: Prepared) -> dict[str, str]:
         "reset": data.reset,
     }
     return {name: digest([array]) for name, array in parts.items()}
+
+
+def of_sequences(data: Prepared, ranks: Communicator) -> str:
+    """Return a digest of the sequences of all ranks, whatever rank has which."""
+
+    def parts(n: int) -> Iterator[Any]:
+        end = len(data.x) if data.lengths is None else int(data.lengths[n])
+        steps = data.per_step
+        for array, long in ((data.x, True), (data.target, steps), (data.weight, steps), (data.reset, True)):
+            yield None if array is None else array[:end, n] if long else array[n]
+
+    return _of_all(data.x.shape[1], parts, ranks)
+
+
+def of_lanes(lanes: Lanes, ranks: Communicator) -> str:
+    """Return a digest of the lanes of all ranks, whatever rank has which: of the ends of each."""
+
+    def parts(n: int) -> Iterator[Any]:
+        own = lanes.tokens[n * lanes.steps : (n + 1) * lanes.steps]
+        yield np.array([lanes.steps, -1 if lanes.reset_at is None else lanes.reset_at])
+        yield own[:ENDS]
+        yield own[-ENDS:]
+
+    return _of_all(lanes.count, parts, ranks)
+
+
+def _of_all(count: int, parts: Callable[[int], Iterator[Any]], ranks: Communicator) -> str:
+    """Return the sum of the digests of all, which the place of each among all enters."""
+    first = int(gather(ranks, [count])[: ranks.rank, 0].sum())
+    total = np.zeros(8, dtype=np.int64)
+    for n in range(count):
+        own = sha256(f"{first + n};{digest(parts(n))}".encode()).digest()
+        total = (total + np.frombuffer(own, dtype="<u4")) % 2**32
+    ranks.sum(total)
+    return "".join(f"{word % 2**32:08x}" for word in total.tolist())
 
 
 def of_optimizer(optimizer: Optimizer) -> dict[str, Any]:

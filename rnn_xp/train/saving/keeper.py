@@ -11,7 +11,10 @@ from typing import Any
 
 from rnn_xp.atomic import PathLike
 from rnn_xp.backend import to_numpy
+from rnn_xp.distributed import together
+from rnn_xp.distributed.agree import gather
 from rnn_xp.train.loop.result import Result
+from rnn_xp.train.loop.total import Total
 from rnn_xp.train.loop.training import Training
 from rnn_xp.train.options import Given
 from rnn_xp.train.saving import fingerprint, resume
@@ -32,6 +35,8 @@ class Checkpoint:
         What else the file holds.
     noted : Noted
         Whether a signal came.
+    total : Total
+        By which the ranks tell each other that it is time, or that a signal came: they save in one step.
     """
 
     def __init__(
@@ -41,22 +46,36 @@ class Checkpoint:
         arguments: Mapping[str, Any],
         extra: Mapping[str, Any],
         noted: Noted,
+        total: Total,
     ) -> None:
         self.path, self.every, self.arguments, self.extra, self.noted = path, every, arguments, extra, noted
         self._file = Path(path).absolute()  # a callback may go to another directory
         self._last = time.monotonic()
+        self._total, self._ranks = total, total.ranks
+        total.asks = self.asks
+
+    def asks(self) -> bool:
+        """Whether it is time, by the clock of the first rank, or a signal came to this one."""
+        timely = self._ranks.rank == 0 and time.monotonic() - self._last >= self.every
+        return self.noted.number is not None or timely
 
     def due(self) -> bool:
-        """Whether it is time, or a signal came."""
-        return self.noted.number is not None or time.monotonic() - self._last >= self.every
+        """Whether any rank asks for it."""
+        return self.asks() if self._ranks.size == 1 else self._total.asked
 
     def save(self, training: Training) -> None:
-        """Write everything; raise where a signal came."""
-        try:
-            resume.write(self._file, training, self.arguments, self.extra)
-        except OSError as error:  # in the words that the caller has for it
-            raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
+        """Write everything, the first rank for all; raise where a signal came to any."""
+        packed = resume.pack(training)
+        with together(self._ranks):
+            try:
+                if self._ranks.rank == 0:
+                    resume.write(self._file, packed, self.arguments, self.extra)
+            except OSError as error:  # in the words that the caller has for it
+                raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
         self._last = time.monotonic()
+        if self._ranks.size > 1:
+            numbers = gather(self._ranks, [self.noted.number or 0])
+            self.noted.number = int(numbers.max()) or None
         if self.noted.number is not None:
             raise self.error(training)
 
@@ -76,7 +95,8 @@ def run(training: Training, given: Given, of_data: Mapping[str, Any]) -> Result:
         if training.finished:
             return training.result()
     with noted() as signals:
-        own = Checkpoint(given.checkpoint, given.save_every, arguments, given.extra, signals)
+        total = training.stepper.total
+        own = Checkpoint(given.checkpoint, given.save_every, arguments, given.extra, signals, total)
         training.plan = replace(training.plan, keeper=own)
         own.save(training)  # what cannot be written to is found now
         result = training.run()
@@ -88,7 +108,17 @@ def run(training: Training, given: Given, of_data: Mapping[str, Any]) -> Result:
 def _arguments(training: Training, given: Given, of_data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a training must be asked for again."""
     backend = training.stepper.backend
-    same = ("epochs", "batch_size", "accumulate", "shuffle", "bucket", "seed", "patience")
+    same = (
+        "epochs",
+        "batch_size",
+        "accumulate",
+        "shuffle",
+        "bucket",
+        "seed",
+        "patience",
+        "sharded",
+        "blocks",
+    )
     return {
         **{name: getattr(given, name) for name in (*same, "clip_norm", "clip_value", "nonfinite")},
         "loss": given.loss_name,

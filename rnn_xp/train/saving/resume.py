@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from rnn_xp import tree
 from rnn_xp.container import read_extra, read_file, write_file
+from rnn_xp.distributed import together
+from rnn_xp.distributed.agree import tell
 from rnn_xp.layers import Context
 from rnn_xp.safetensors import CheckpointError
 from rnn_xp.train.loop.sums import Snapshot, Sums
@@ -18,17 +21,18 @@ from rnn_xp.train.saving import described
 from rnn_xp.typing import Tree
 
 Host = NDArray[Any]
+Packed = tuple[dict[str, Any], dict[str, Host]]
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
-def write(path: Any, training: Training, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+def write(path: Any, packed: Packed, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
     """Write everything that a training needs to go on, and what it must be asked for again."""
-    description, tensors = pack(training)
+    description, tensors = packed
     write_file(path, "training", {**description, "arguments": arguments, "extra": extra}, tensors)
 
 
 def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
-    """Put a training that has not begun where a file says.
+    """Put a training that has not begun where a file says, which the first rank reads.
 
     Raises
     ------
@@ -37,6 +41,22 @@ def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
     CheckpointError
         If the file is damaged or cannot be one of this training.
     """
+    ranks = training.stepper.total.ranks
+    packed: Packed = ({}, {})
+    with together(ranks):
+        if ranks.rank == 0:
+            packed = _read(path, training, arguments)
+    description, tensors = packed
+    if ranks.size > 1:
+        description = json.loads(tell(ranks, json.dumps(description)))
+        for name, (shape, dtype) in shapes(training, description).items():
+            tensors.setdefault(name, np.empty(shape, dtype))
+            ranks.broadcast(tensors[name])
+    unpack(training, description, tensors)
+
+
+def _read(path: Any, training: Training, arguments: Mapping[str, Any]) -> Packed:
+    """Return what a file says of a training."""
     other: list[str] = []
 
     def expect(description: dict[str, Any]) -> Shapes:
@@ -68,11 +88,11 @@ def read(path: Any, training: Training, arguments: Mapping[str, Any]) -> None:
     except CheckpointError as error:
         msg = f"`{path}` cannot be loaded: {error}."
         raise CheckpointError(msg) from None
-    unpack(training, description, tensors)
+    return description, tensors
 
 
-def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
-    """Return what describes the state of a training, as JSON values and tensors."""
+def pack(training: Training) -> Packed:
+    """Return what describes the state of a training, as JSON values and tensors: the same on all ranks."""
     stepper, sums = training.stepper, training.sums
     names = list(training.history[0]) if training.history else []
     optimizer = dict(tree.named_leaves(stepper.state))
@@ -92,8 +112,6 @@ def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
     arrays = {"weights": stepper.flat, **_named("optimizer", optimizer)}
     if training.best is not None:
         arrays["best"] = training.best
-    for part, state in enumerate(training.carried or ()):
-        arrays |= _named(f"carried.{part}", dict(tree.named_leaves(state)))
     tensors = {"sums": _floats(sums), "history": _table(training.history, names)}
     if training.snapshot is not None:
         before = training.snapshot
@@ -101,6 +119,9 @@ def pack(training: Training) -> tuple[dict[str, Any], dict[str, Host]]:
         description["snapshot"] = {"sums": _numbers(before.sums), "optimizer": described.counters(own)}
         arrays |= {"snapshot.weights": before.flat, **_named("snapshot.optimizer", own)}
         tensors["snapshot.sums"] = _floats(before.sums)
+    if training.carried is not None:
+        for part, state in enumerate(_collected(training)):
+            tensors |= _named(f"carried.{part}", dict(tree.named_leaves(state)))
     return description, tensors | {name: stepper.backend.to_numpy(array) for name, array in arrays.items()}
 
 
@@ -163,25 +184,55 @@ def unpack(training: Training, description: Mapping[str, Any], tensors: Mapping[
     if description["carried"]:
         like = _states(training, training.batch)
         leaves = [
-            own(tensors[f"carried.{part}.{name}"])
+            tensors[f"carried.{part}.{name}"]
             for part, state_0 in enumerate(like)
             for name, _ in tree.named_leaves(state_0)
         ]
-        training.carried = tree.unflatten(like, leaves)
+        training.carried = _own(training, tree.unflatten(like, leaves))
 
 
 def _states(training: Training, batch: int) -> list[Tree]:
-    """Return states of the batches of a step, of whatever values."""
-    stepper = training.stepper
+    """Return host states of the batches that one process makes of a step, of whatever values."""
+    stepper, source = training.stepper, training.plan.source
     model, backend = stepper.model, stepper.backend
-    count = len(training.plan.source.chosen(None, batch))
+    count, unit = len(source.chosen(None, batch)), source.unit
     kind, size, _ = model.intake
     states = []
-    for start in range(0, count, training.plan.source.batch_size):
-        B = min(training.plan.source.batch_size, count - start)
+    for start in range(0, count, unit):
+        B = min(unit, count - start)
         x = np.zeros((1, B), np.int64) if kind == "tokens" else np.zeros((1, B, size or 1))
-        states.append(model.run(stepper.params, backend.asarray(x), None, Context(backend.xp))[1])
+        state = model.run(stepper.params, backend.asarray(x), None, Context(backend.xp))[1]
+        states.append(tree.map(backend.to_numpy, state))
     return states
+
+
+def _whole(states: list[Tree]) -> list[Host]:
+    """Return the leaves (L, B, H) of states, those of all batches of a step side by side."""
+    return [np.concatenate(leaves, axis=1) for leaves in zip(*map(tree.leaves, states), strict=True)]
+
+
+def _collected(training: Training) -> list[Tree]:
+    """Return the states that are carried, in all processes, by the batches of one."""
+    assert training.carried is not None
+    like = _states(training, training.batch)
+    whole = [np.zeros_like(leaf) for leaf in _whole(like)]
+    places = training.plan.source.samples(training.order, training.batch)
+    for own, state in zip(places, training.carried, strict=True):
+        for leaf, part in zip(whole, tree.leaves(state), strict=True):
+            leaf[:, own] = training.stepper.backend.to_numpy(part)
+    for leaf in whole:
+        training.stepper.total.ranks.sum(leaf)
+    starts = np.cumsum([tree.leaves(state)[0].shape[1] for state in like])[:-1]
+    parts = zip(*(np.split(leaf, starts, axis=1) for leaf in whole), strict=True)
+    return [tree.unflatten(state, list(own)) for state, own in zip(like, parts, strict=True)]
+
+
+def _own(training: Training, states: list[Tree]) -> list[Tree]:
+    """Return, of the states of all, those that this process carries on."""
+    order = training.plan.order.of(training.epoch)
+    whole, asarray = _whole(states), training.stepper.backend.asarray
+    places = training.plan.source.samples(order, training.batch)
+    return [tree.unflatten(states[0], [asarray(leaf[:, own]) for leaf in whole]) for own in places]
 
 
 def _named(prefix: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
