@@ -173,9 +173,8 @@ class Batches:
             valid = Valid(self._times[:steps, None] < parts.lengths[None, :], full)
         share = self._share(parts, valid, total)
         sample = self.backend.asarray(piece.sample) if self.division.apart else piece.sample
-        return Batch(
-            *(parts.x, parts.target, share, valid, total, parts.reset, parts.lengths, sample), slot=piece.slot
-        )
+        x, target, _, ends, reset, _ = parts
+        return Batch(x, target, share, valid, total, reset, ends, sample, slot=piece.slot)
 
     def _share(self, parts: _Parts, valid: Valid | None, total: float) -> Array:
         """Return what each loss of a batch counts for; 0 where all weigh nothing."""

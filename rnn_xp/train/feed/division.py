@@ -75,6 +75,9 @@ class Division:
 
     def pieces(self, group: slice, batch_size: int, own: Own) -> Iterator[Piece]:
         """Yield what runs here of a step, the sequences `group` of the order, in batches of `batch_size`."""
+        if self is ALONE and group.stop - group.start <= batch_size:  # soonest: a step may be one sequence
+            yield Piece(group, 0)
+            return
         unit = self.blocks or batch_size
         starts = range(group.start, group.stop, unit)
         for number, start in enumerate(starts):

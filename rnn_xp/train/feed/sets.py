@@ -15,7 +15,7 @@ from rnn_xp.distributed import Communicator, RankError, together
 from rnn_xp.distributed.agree import gather
 from rnn_xp.train.feed import lanes
 from rnn_xp.train.feed.batches import Batches
-from rnn_xp.train.feed.division import Division
+from rnn_xp.train.feed.division import ALONE, Division
 from rnn_xp.train.feed.prepare import Prepared, prepare
 from rnn_xp.train.feed.validation import check_counts, hold_back
 from rnn_xp.train.feed.whole import Whole, aligned
@@ -75,7 +75,7 @@ def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
         assert given.truncate is not None
         count = given.X.count
         bounds = _lanes_apart(given.X, ranks) if given.sharded else None
-        division = Division(ranks.rank, ranks.size, given.blocks, bounds)
+        division = _division(given, ranks, bounds)
         corpus = lanes.LaneWindows(
             *(given.X, given.model, backend, given.truncate, *sizes),
             division=division,
@@ -85,12 +85,19 @@ def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
     whole = _known(data, given, ranks)
     check_counts("X", whole)
     bounds = _bounds(ranks, data.x.shape[1]) if given.sharded else None
-    division = Division(ranks.rank, ranks.size, given.blocks, bounds)
+    division = _division(given, ranks, bounds)
     batches = Batches(
         *(data, backend, *sizes), even=given.truncate is not None, division=division, whole=whole
     )
     source = batches if given.truncate is None else Windows(batches, *given.truncate)
     return Sets(source, whole.lengths if given.bucket else None, score, fingerprint)
+
+
+def _division(given: Given, ranks: Communicator, bounds: tuple[int, ...] | None) -> Division:
+    """Return who computes what."""
+    if ranks.size == 1 and given.blocks is None and bounds is None:
+        return ALONE
+    return Division(ranks.rank, ranks.size, given.blocks, bounds)
 
 
 def _known(data: Prepared, given: Given, ranks: Communicator) -> Whole:

@@ -36,17 +36,14 @@ class Total:
         self._rows = xp.reshape(self._buffer[:ends], (slots, size + 1))
         self._status = self._buffer[ends:]
         self._shared = slots > 1 or ranks.size > 1
-        self._slots = [views(self._rows[slot, :size], params, xp) for slot in range(slots)]
-        self._paths = list(tree.paths(params))
+        paths = list(tree.paths(params))
+        self.gradient: Array = self._buffer[:size]  # flat; the sum, once the step is closed
+        self._slots = [
+            list(zip(views(self._rows[slot, :size], params, xp), paths, strict=True)) for slot in range(slots)
+        ]
         self._losses: dict[int, Any] = {}
         self.asks: Callable[[], bool] = bool
         self.asked = False  # whether a rank did, in the last step
-
-    @property
-    def gradient(self) -> Array:
-        """The sum of the gradients, flat."""
-        gradient: Array = self._rows[0, :-1]
-        return gradient
 
     def clear(self) -> None:
         """Begin a step."""
@@ -57,7 +54,7 @@ class Total:
     def add(self, slot: int, loss: Array, d_params: Tree) -> None:
         """Add the loss of a batch and its gradient; they are copied."""
         before = self._losses.get(slot)
-        for place, path in zip(self._slots[slot], self._paths, strict=True):
+        for place, path in self._slots[slot]:
             d: Any = d_params
             for key in path:
                 d = d[key]
