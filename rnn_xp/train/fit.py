@@ -26,6 +26,7 @@ from rnn_xp.train.loop.result import Result as Result
 from rnn_xp.train.loop.step import Stepper
 from rnn_xp.train.loop.training import Plan, Training
 from rnn_xp.train.saving import keeper
+from rnn_xp.train.saving.fingerprint import check_calls
 from rnn_xp.typing import Tree
 
 
@@ -198,6 +199,7 @@ def fit(
     with together(ranks):
         given = options.settle(arguments, ranks)
         backend = get_backend(backend, dtype=dtype)
+    check_calls(given, ranks)
     data = sets(given, backend, ranks)
     slots = 1 if blocks is None else -(-min(given.batch_size * given.accumulate, data.source.count) // blocks)
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnn_xp.backend import Backend
 from rnn_xp.data.lanes import Lanes
-from rnn_xp.distributed import Communicator, RankError, together
+from rnn_xp.distributed import Communicator, together
 from rnn_xp.distributed.agree import gather
 from rnn_xp.train.feed import lanes
 from rnn_xp.train.feed.batches import Batches
@@ -126,7 +126,7 @@ def _check_same(own: dict[str, Any], ranks: Communicator) -> None:
                     f"{must}; got another on rank {other[0]} than on rank 0. "
                     "Where each rank has a part of its own: sharded=True."
                 )
-                raise RankError(msg, int(other[0]))
+                raise ValueError(msg)
 
 
 def _lanes_apart(own: Lanes, ranks: Communicator) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -16,7 +17,7 @@ from rnn_xp.distributed.agree import gather
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
 from rnn_xp.train.feed.prepare import Prepared
-from rnn_xp.train.options import factor
+from rnn_xp.train.options import Given, factor
 
 STEPS = (0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Of a schedule, a function that nothing can be seen of but its values, these are compared."""
@@ -81,6 +82,44 @@ def _of_all(count: int, parts: Callable[[int], Iterator[Any]], ranks: Communicat
         total = (total + np.frombuffer(own, dtype="<u4")) % 2**32
     ranks.sum(total)
     return "".join(f"{word % 2**32:08x}" for word in total.tolist())
+
+
+def of_call(given: Given) -> dict[str, Any]:
+    """Return what `fit` was asked for, but for its data, as JSON values by the names of its arguments."""
+    same = (
+        "epochs",
+        "batch_size",
+        "accumulate",
+        "shuffle",
+        "bucket",
+        "seed",
+        "patience",
+        "sharded",
+        "blocks",
+    )
+    return {
+        **{name: getattr(given, name) for name in (*same, "clip_norm", "clip_value", "nonfinite")},
+        "loss": given.loss_name,
+        "model": given.model.config(),
+        "optimizer": of_optimizer(given.optimizer),
+        "schedule": of_schedule(given.schedule),
+        "truncate": None if given.truncate is None else list(given.truncate),
+    }
+
+
+def check_calls(given: Given, ranks: Communicator) -> None:
+    """Refuse calls of `fit` that are not the same on every rank: they would wait for each other."""
+    if ranks.size == 1:
+        return
+    kind = type(given.validation).__name__
+    others = {"checkpoint": given.checkpoint is None, "resume": given.resume, "validation": kind}
+    said = {**of_call(given), **others}
+    told = gather(ranks, [zlib.crc32(json.dumps(value, default=str).encode()) for value in said.values()])
+    for name, values in zip(said, told.T, strict=True):
+        other = np.flatnonzero(values != values[0])
+        if len(other):
+            msg = f"`{name}` must be the same on every rank; got another on rank {other[0]} than on rank 0."
+            raise ValueError(msg)
 
 
 def of_optimizer(optimizer: Optimizer) -> dict[str, Any]:

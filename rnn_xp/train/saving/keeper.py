@@ -108,25 +108,9 @@ def run(training: Training, given: Given, of_data: Mapping[str, Any]) -> Result:
 def _arguments(training: Training, given: Given, of_data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a training must be asked for again."""
     backend = training.stepper.backend
-    same = (
-        "epochs",
-        "batch_size",
-        "accumulate",
-        "shuffle",
-        "bucket",
-        "seed",
-        "patience",
-        "sharded",
-        "blocks",
-    )
     return {
-        **{name: getattr(given, name) for name in (*same, "clip_norm", "clip_value", "nonfinite")},
-        "loss": given.loss_name,
-        "model": given.model.config(),
+        **fingerprint.of_call(given),
         "params": fingerprint.digest([to_numpy(training.stepper.flat)]),
-        "optimizer": fingerprint.of_optimizer(given.optimizer),
-        "schedule": fingerprint.of_schedule(given.schedule),
-        "truncate": None if given.truncate is None else list(given.truncate),
         "backend": backend.name,
         "dtype": backend.precision,
         **of_data,
