@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,23 +40,22 @@ class Sets(NamedTuple):
 def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
     """Prepare what to train on and what to validate on."""
     ready = partial(prepare, given.model, loss=given.loss, dtype=backend.precision)
-    whole_data, data = None, None
+    data, bounds, of_all = None, None, None
     with together(ranks):
         if isinstance(given.X, Lanes):
             _check_lanes(given)
         else:
             own = {name: getattr(given, name) for name in ("layout", "lengths", "mask", "reset", "weights")}
-            whole_data = data = ready(given.X, given.y, **own)
-    bounds = None
+            data = ready(given.X, given.y, **own)
     if given.sharded and data is not None:
-        whole_data = data = aligned(data, ranks)
+        data = aligned(data, ranks)
         bounds = _bounds(ranks, data.x.shape[1])
+        of_all = None if given.checkpoint is None else of_sequences(data, ranks)  # before a part is held back
     with together(ranks):
         data, held = hold_back(*(given.validation, data, ready, given.layout, given.seed), bounds, ranks.rank)
-    if given.sharded and held is not None:
-        held = aligned(held, ranks)
     score = None
     if held is not None:
+        held = aligned(held, ranks) if given.sharded else held
         check_counts("validation", _known(held, given, ranks))
         score = partial(_score, given, held, backend, ranks)
 
@@ -63,41 +63,42 @@ def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
         mine = {"X": given.X.fingerprint()} if data is None else of_data(data)
         if not given.sharded:
             return {**mine, "validation": None if held is None else of_data(held)}
-        of_all = of_lanes(given.X, ranks) if whole_data is None else of_sequences(whole_data, ranks)
-        share = given.validation if isinstance(given.validation, float | int) else None
-        validation = share if share or held is None else of_sequences(held, ranks)
-        return {**dict.fromkeys(mine), "X": of_all, "validation": validation}
+        share = isinstance(given.validation, Real)
+        validation = given.validation if share or held is None else of_sequences(held, ranks)
+        X = of_lanes(given.X, ranks) if data is None else of_all
+        return {**dict.fromkeys(mine), "X": X, "validation": validation}
 
     if ranks.size > 1 and not given.sharded:
         _check_same(fingerprint(), ranks)
+    source, lengths = _source(given, data, backend, ranks)
+    return Sets(source, lengths, score, fingerprint)
+
+
+def _source(
+    given: Given, data: Prepared | None, backend: Backend, ranks: Communicator
+) -> tuple[Source, NDArray[np.int64] | None]:
+    """Return where the steps come from, and the lengths by which sequences are put into buckets."""
     sizes = (given.batch_size, given.accumulate)
     if data is None:
         assert given.truncate is not None
-        count = given.X.count
-        bounds = _lanes_apart(given.X, ranks) if given.sharded else None
+        bounds = _lanes_apart(given.X, ranks) if given.sharded else (0, given.X.count)
         division = _division(given, ranks, bounds)
-        corpus = lanes.LaneWindows(
-            *(given.X, given.model, backend, given.truncate, *sizes),
-            division=division,
-            count=count if bounds is None else bounds[-1],
-        )
-        return Sets(corpus, None, score, fingerprint)
+        whole_corpus = {"division": division, "count": bounds[-1]}
+        return lanes.LaneWindows(given.X, given.model, backend, given.truncate, *sizes, **whole_corpus), None
     whole = _known(data, given, ranks)
     check_counts("X", whole)
-    bounds = _bounds(ranks, data.x.shape[1]) if given.sharded else None
-    division = _division(given, ranks, bounds)
-    batches = Batches(
-        *(data, backend, *sizes), even=given.truncate is not None, division=division, whole=whole
-    )
+    division = _division(given, ranks, _bounds(ranks, data.x.shape[1]))
+    even = given.truncate is not None
+    batches = Batches(data, backend, *sizes, even=even, division=division, whole=whole)
     source = batches if given.truncate is None else Windows(batches, *given.truncate)
-    return Sets(source, whole.lengths if given.bucket else None, score, fingerprint)
+    return source, whole.lengths if given.bucket else None
 
 
-def _division(given: Given, ranks: Communicator, bounds: tuple[int, ...] | None) -> Division:
+def _division(given: Given, ranks: Communicator, bounds: tuple[int, ...]) -> Division:
     """Return who computes what."""
-    if ranks.size == 1 and given.blocks is None and bounds is None:
+    if ranks.size == 1 and given.blocks is None:
         return ALONE
-    return Division(ranks.rank, ranks.size, given.blocks, bounds)
+    return Division(ranks.rank, ranks.size, given.blocks, bounds if given.sharded else None)
 
 
 def _known(data: Prepared, given: Given, ranks: Communicator) -> Whole:
