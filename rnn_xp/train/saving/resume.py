@@ -216,8 +216,7 @@ def _collected(training: Training) -> list[Tree]:
     assert training.carried is not None
     like = _states(training, training.batch)
     whole = [np.zeros_like(leaf) for leaf in _whole(like)]
-    places = training.plan.source.samples(training.order, training.batch)
-    for own, state in zip(places, training.carried, strict=True):
+    for own, state in zip(_places(training), training.carried, strict=True):
         for leaf, part in zip(whole, tree.leaves(state), strict=True):
             leaf[:, own] = training.stepper.backend.to_numpy(part)
     for leaf in whole:
@@ -229,10 +228,14 @@ def _collected(training: Training) -> list[Tree]:
 
 def _own(training: Training, states: list[Tree]) -> list[Tree]:
     """Return, of the states of all, those that this process carries on."""
-    order = training.plan.order.of(training.epoch)
     whole, asarray = _whole(states), training.stepper.backend.asarray
-    places = training.plan.source.samples(order, training.batch)
-    return [tree.unflatten(states[0], [asarray(leaf[:, own]) for leaf in whole]) for own in places]
+    return [tree.unflatten(states[0], [asarray(leaf[:, own]) for leaf in whole]) for own in _places(training)]
+
+
+def _places(training: Training) -> list[NDArray[np.int64]]:
+    """Return the places in the step of the sequences of each batch of this process, also before `run`."""
+    order = training.plan.order.of(training.epoch)
+    return training.plan.source.samples(order, training.batch)
 
 
 def _named(prefix: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
