@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     sys.exit(f"gpu_check cannot begin: {error}. Install what it needs: pip install numpy array-api-compat")
 
-from gpu import memory, parity, products, suite, timings, training  # noqa: E402
+from gpu import distributed, memory, parity, products, suite, timings, training  # noqa: E402
 from gpu.check import TINY, Check, Sizes  # noqa: E402
 from gpu.device import CudaDevice, HostDevice, known  # noqa: E402
 from gpu.session import Session, UnsavedError  # noqa: E402
@@ -52,6 +52,7 @@ PARTS = {
     "tests": Part(suite.run, 0.5, True),
     "parity": Part(parity.run, 0.5, True),
     "training": Part(training.run, 0.5, True),
+    "distributed": Part(distributed.run, 0.3, True),
     "products": Part(products.run, 0.3, False),
     "memory": Part(memory.run, 0.3, False),
     "timings": Part(timings.run, 1.0, False),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rnn_xp.distributed.communicator import Alone, Communicator
 from rnn_xp.distributed.mpi import MPI
 from rnn_xp.distributed.nccl import NCCL
 
-KINDS = {"mpi": MPI, "nccl": NCCL}
+KINDS: dict[str, Callable[[], Communicator]] = {"mpi": MPI, "nccl": NCCL}
 
 
 def get_communicator(distributed: Any) -> Communicator:

@@ -34,6 +34,9 @@ class Alone:
     rank = 0
     size = 1
 
+    def __repr__(self) -> str:
+        return "Alone()"
+
     def sum(self, array: Any) -> None:
         """Leave it: it is the sum."""
 

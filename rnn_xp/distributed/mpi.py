@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any, NoReturn
 
 import numpy as np
 
 from rnn_xp import checks
 from rnn_xp.backend import backend_of, to_numpy
-
-PATIENT = 200
-"""Times that a request is asked at once; then the pauses between grow to `LONGEST`."""
-
-LONGEST = 1e-3
-"""Seconds."""
+from rnn_xp.distributed.waiting import until
 
 
 class MPI:
@@ -80,21 +74,7 @@ class MPI:
 
     def _wait(self, request: Any, what: str) -> None:
         """Ask until the request is done."""
-        self._until(request.Test, what)
-
-    def _until(self, done: Any, what: str) -> None:
-        """Ask until it is so; end everything where the time is out."""
-        deadline, asked, pause = time.monotonic() + self.timeout, 0, 0.0
-        while not done():
-            asked += 1
-            if asked > PATIENT:
-                pause = min(pause + 1e-5, LONGEST)
-                if time.monotonic() > deadline:
-                    self.abort(
-                        f"waited {self.timeout:g} s for the other ranks in a {what}; one of them has ended, "
-                        "or is slower than `timeout` allows"
-                    )
-            time.sleep(pause)
+        until(request.Test, what, self.timeout, self.abort)
 
     def _host(self, array: Any) -> Any:
         """Return an array of the host with the same contents; NumPy's own is itself."""

@@ -83,8 +83,8 @@ def _source(
         assert given.truncate is not None
         bounds = _lanes_apart(given.X, ranks) if given.sharded else (0, given.X.count)
         division = _division(given, ranks, bounds)
-        whole_corpus = {"division": division, "count": bounds[-1]}
-        return lanes.LaneWindows(given.X, given.model, backend, given.truncate, *sizes, **whole_corpus), None
+        own = (given.X, given.model, backend, given.truncate)
+        return lanes.LaneWindows(*own, *sizes, division=division, count=bounds[-1]), None
     whole = _known(data, given, ranks)
     check_counts("X", whole)
     division = _division(given, ranks, _bounds(ranks, data.x.shape[1]))
