@@ -29,15 +29,15 @@ class RankError(RuntimeError):
 @contextmanager
 def together(ranks: Communicator) -> Iterator[None]:
     """Have all ranks fail where one fails in the block: it with its own error, the others with RankError."""
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         yield
-    except Exception as own:
+    except BaseException as own:  # a callback may end the program
         error = own
     agree(ranks, error)
 
 
-def agree(ranks: Communicator, error: Exception | None) -> None:
+def agree(ranks: Communicator, error: BaseException | None) -> None:
     """Raise where any rank has an error."""
     if ranks.size == 1:
         if error is not None:

@@ -1,4 +1,4 @@
-"""NCCL through CuPy: sums of arrays that stay on their GPUs; the processes are brought together by another."""
+"""NCCL through CuPy: sums of arrays that stay on their GPUs; another communicator finds the processes."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def fit(
     with together(ranks):
         given = options.settle(arguments, ranks)
         backend = get_backend(backend, dtype=dtype)
-    check_calls(given, ranks)
+    check_calls(given, backend.precision, ranks)
     data = sets(given, backend, ranks)
     slots = 1 if blocks is None else -(-min(given.batch_size * given.accumulate, data.source.count) // blocks)
     try:
@@ -232,12 +232,13 @@ def _stepper(
     slots: int,
 ) -> Stepper:
     """Return the weights, drawn or given, and what moves them."""
-    if params is None:
-        params = given.model.init(backend, given.seed, init)
-    else:
-        options.check_params(given.model, params)
-        options.check_finite(params)
-        params = tree.map(backend.asarray, params)
+    with together(ranks):
+        if params is None:
+            params = given.model.init(backend, given.seed, init)
+        else:
+            options.check_params(given.model, params)
+            options.check_finite(params)
+            params = tree.map(backend.asarray, params)
     return Stepper(
         given.model,
         params,

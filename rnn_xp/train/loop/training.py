@@ -154,7 +154,9 @@ class Training:
         if failed is None:
             try:
                 answer = self.stepper.move()
-            except MemoryError as error:
+            except RankError:
+                raise
+            except Exception as error:  # the others learn of it in their next step
                 failed = error
         if isinstance(failed, MemoryError):
             failed = self._out_of_memory(failed, batches)

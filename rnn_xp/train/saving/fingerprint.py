@@ -7,12 +7,13 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from rnn_xp.data.lanes import Lanes
-from rnn_xp.distributed import Communicator
+from rnn_xp.distributed import Communicator, together
 from rnn_xp.distributed.agree import gather
 from rnn_xp.optim import Optimizer
 from rnn_xp.schedules import Schedule
@@ -107,13 +108,19 @@ def of_call(given: Given) -> dict[str, Any]:
     }
 
 
-def check_calls(given: Given, ranks: Communicator) -> None:
+def check_calls(given: Given, dtype: str, ranks: Communicator) -> None:
     """Refuse calls of `fit` that are not the same on every rank: they would wait for each other."""
     if ranks.size == 1:
         return
-    kind = type(given.validation).__name__
-    others = {"checkpoint": given.checkpoint is None, "resume": given.resume, "validation": kind}
-    said = {**of_call(given), **others}
+    held = given.validation
+    others = {
+        "checkpoint": given.checkpoint is None,
+        "resume": given.resume,
+        "validation": float(held) if isinstance(held, Real) else type(held).__name__,
+        "dtype": dtype,
+    }
+    with together(ranks):
+        said = {**of_call(given), **others}
     told = gather(ranks, [zlib.crc32(json.dumps(value, default=str).encode()) for value in said.values()])
     for name, values in zip(said, told.T, strict=True):
         other = np.flatnonzero(values != values[0])
