@@ -257,10 +257,13 @@ def test_the_norm_and_the_step() -> None:
     x[0, 0] = 1e15
     found = place(model, params, x, np.zeros((2, 1), np.float32))
     told = "the largest gradient, 2e+29, is that of weight of layer 1, Linear(1, 1, bias=False)"
-    assert found == (f"the square of the gradient's norm is too large for float32; {told}", None, None, True)
+    words = f"the square of the gradient's norm is too large for float32; {told}"
+    assert found == (words, None, None, pytest.approx(4e58, rel=1e-6))
+    assert found.finite
     found = place(model, params, np.ones((1, 2, 1), np.float32), np.zeros((2, 1), np.float32))
     told = "the largest gradient, 0.4, is that of weight of layer 1, Linear(1, 1, bias=False)"
-    assert found == (f"the step of the optimiser was too large for float32; {told}", None, None, True)
+    words = f"the step of the optimiser was too large for float32; {told}"
+    assert found == (words, None, None, pytest.approx(0.16, rel=1e-6))
 
 
 # What it computes is what training computes.

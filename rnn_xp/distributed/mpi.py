@@ -9,6 +9,7 @@ import numpy as np
 
 from rnn_xp import checks
 from rnn_xp.backend import backend_of, to_numpy
+from rnn_xp.distributed.launched import launched
 from rnn_xp.distributed.waiting import until
 
 
@@ -28,6 +29,8 @@ class MPI:
     ------
     ModuleNotFoundError
         If mpi4py, or the MPI that it needs, is not there.
+    RuntimeError
+        If the processes were started by another MPI's ``mpiexec``, so that each is alone.
 
     Examples
     --------
@@ -44,6 +47,10 @@ class MPI:
             raise TypeError(msg)
         self._comm = self._mpi.COMM_WORLD if comm is None else comm
         self.rank, self.size = int(self._comm.rank), int(self._comm.size)
+        if comm is None and self.size == 1 and launched() > 1:
+            must = f"mpiexec must be of the MPI that mpi4py loads, {self._mpi.Get_library_version()[:30]!r}"
+            msg = f"{must}; got {launched()} processes, each of which is alone in it."
+            raise RuntimeError(msg)
         self._pinned: dict[Any, Any] = {}
 
     def __repr__(self) -> str:

@@ -59,7 +59,7 @@ def describe(
     dtype = str(like.dtype).rpartition(".")[2]
     overflows = search.squares > float(context.xp.finfo(like.dtype).max)
     what = "the square of the gradient's norm is" if overflows else "the step of the optimiser was"
-    return Place(f"{what} too large for {dtype}; {told}", finite=True)
+    return Place(f"{what} too large for {dtype}; {told}", squares=search.squares)
 
 
 class _FoundError(Exception):

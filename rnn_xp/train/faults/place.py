@@ -24,7 +24,12 @@ class Place(NamedTuple):
     what: str
     step: int | None = None
     sample: int | None = None
-    finite: bool = False  # whether all is, and only the step of the optimiser is not
+    squares: float = 0.0  # where all is finite but the step of the optimiser: of the norm of the gradient
+
+    @property
+    def finite(self) -> bool:
+        """Whether all is, and only the step of the optimiser is not."""
+        return self.squares > 0
 
     def __str__(self) -> str:
         """Write, for example: gate f of layer 0, LSTM(3, 4), became nan at step 17 of sample 5."""

@@ -172,10 +172,10 @@ def _what(training: Training, bad: int, batches: tuple[Batch, ...], number: int)
 
 
 def _of_all(training: Training, place: Place | None) -> str:
-    """Return, in words, the place that the first rank with a bad one found."""
+    """Return, in words, the place that the first rank with a bad one found, or the one with most to add."""
     ranks = training.stepper.total.ranks
     if ranks.size == 1:
         return str(place)
-    found = gather(ranks, [place is not None, place is not None and not place.finite])
-    first = int(np.argmax(found[:, 1] if found[:, 1].any() else found[:, 0]))
+    badness = -1.0 if place is None else place.squares if place.finite else math.inf
+    first = int(np.argmax(gather(ranks, [badness])))
     return tell(ranks, f"on rank {ranks.rank} of {ranks.size}, {place}", first)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TextIO
 
+from rnn_xp.distributed.launched import launched
+
 
 class Moment(NamedTuple):
     """Where a training is within an epoch."""
@@ -41,7 +43,7 @@ class Progress:
         self._stream = stream or sys.stdout
         self._epochs, self._batches = epochs, batches
         self._enabled = enabled
-        self.live = enabled and self._stream.isatty()
+        self.live = enabled and self._stream.isatty() and launched() == 1
         self._start = self._shown = time.perf_counter()
         self._begun = 0.0
 
@@ -147,7 +149,8 @@ def _in_notebook() -> bool:
 def _is_terminal(stream: TextIO) -> bool:
     """Whether a stream is a terminal of the system's that can rewrite a line."""
     try:
-        return os.isatty(stream.fileno()) and os.environ.get("TERM") != "dumb"
+        dumb = os.environ.get("TERM") == "dumb" or launched() > 1  # mpiexec has a terminal for each process
+        return os.isatty(stream.fileno()) and not dumb
     except (AttributeError, OSError, ValueError):  # it is no file of the system's
         return False
 
