@@ -15,9 +15,13 @@ from rnn_xp.cli.program import COMMANDS
 
 DOCS = Path(rx.__file__).parent / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-LISTED = ("layers", "data", "plot", "verify", "callbacks", "probe", "metrics", "schedules", "initializers")
+LISTED = (
+    *("layers", "data", "distributed", "plot", "verify", "callbacks", "probe", "metrics", "schedules"),
+    "initializers",
+)
 FORMATS = ("torch", "keras", "onnx", "standalone", "parity")
-ELSEWHERE = re.compile(r"/(?:home|root|work|opt|mnt|srv|Users|tmp)/\w|[A-Z]:\\")
+ELSEWHERE = re.compile(r"/(?:home|root|work|opt|mnt|srv|Users|tmp)/(?!mpiuser/)\w|[A-Z]:\\")
+"""Places on a machine; mpiuser is whom the images of Kubernetes' MPI operator run as."""
 
 
 def directives(page, name):
@@ -32,10 +36,10 @@ def cells(page):
 
 
 def commands(shell):
-    """Return the calls of rnn-xp, without what the shell does with them."""
+    """Return the calls of rnn-xp, without what starts them and what the shell does with them."""
     for line in shell.replace("\\\n", "").splitlines():
-        if line.strip().startswith("rnn-xp"):
-            yield shlex.split(re.split(r"[|&>]", line)[0], comments=True)[1:]
+        if called := re.match(r" *(?:(?:mpiexec|srun) .*)?rnn-xp (.*)", line):
+            yield shlex.split(re.split(r"[|&>]", called[1])[0], comments=True)
 
 
 def find(name):
@@ -84,6 +88,7 @@ def test_directives_are_found():
     assert cells(f"{cell}\n{include}") == ["x = 1\n"]
     assert list(directives(f"{cell}\n{include}", "literalinclude")) == [("a.py", {"pyobject": "A.b"}, "")]
     assert list(commands("rnn-xp train --epochs \\\n    2 | tail -n 1\nls")) == [["train", "--epochs", "2"]]
+    assert list(commands("mpiexec -n 2 rnn-xp train --json")) == [["train", "--json"]]
     assert names("`rx.fit` and rx.data.load(x), rnn_xp/docs") == ["rx.data.load", "rx.fit"]
     for wrong in ("rx.fitt", "rx.plot.histroy"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):

@@ -28,7 +28,10 @@ def benchmark(name):
     return module
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("rnn-xp")]
+LAUNCHED = re.compile(r"^(?:(?:mpiexec|srun) .*)?(?=rnn-xp )")
+COMMANDS = [
+    LAUNCHED.sub("", line) for block in blocks("sh") for line in block.splitlines() if LAUNCHED.match(line)
+]
 SERVING = next(block for block in blocks("python") if "onnxruntime" in block)
 DIGITS = r"\d+(\.\d+)?(e-\d+)?"
 
@@ -80,7 +83,7 @@ def test_a_csv_gets_to_onnx_runtime(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     for name, count in (("train", 60), ("test", 20), ("new", 6)):
         write_csv(tmp_path / f"{name}.csv", count, rng, labels=name != "new")
-    (block,) = [block for block in blocks("sh") if "export" in block]
+    (block,) = [block for block in blocks("sh") if "rnn-xp export" in block]
     commands = [line for line in block.splitlines() if line.startswith("rnn-xp")]
     assert [shlex.split(command)[1] for command in commands] == [
         "train", "evaluate", "predict", "plot", "diagnose", "export"
