@@ -73,10 +73,11 @@ class Checkpoint:
             except OSError as error:  # in the words that the caller has for it
                 raise OSError(error.errno, error.strerror, os.fspath(self.path)) from error
         self._last = time.monotonic()
+        number = self.noted.number or 0
         if self._ranks.size > 1:
-            numbers = gather(self._ranks, [self.noted.number or 0])
-            self.noted.number = int(numbers.max()) or None
-        if self.noted.number is not None:
+            number = int(gather(self._ranks, [number]).max())
+        if number:  # else one that came in the meantime is told with the next step
+            self.noted.number = number
             raise self.error(training)
 
     def error(self, training: Training) -> BaseException:
