@@ -82,10 +82,12 @@ def prepare(
     reset: Any = None,
     weights: Any = None,
     dtype: str = "float32",
+    empty: bool = False,
 ) -> Prepared:
     """Check X, y and what goes with them against the model and each other; see `fit` for what they may be.
 
-    With a mask, the valid steps of each sequence move to its front: `rx.data.scatter` puts outputs back.
+    A part of a data set may be `empty`, of no sequences. With a mask, the valid steps of each sequence move to
+    its front: `rx.data.scatter` puts outputs back.
     """
     if targets.unequal(X):
         for name, value in (("lengths", lengths), ("mask", mask)):
@@ -104,7 +106,7 @@ def prepare(
             X = X[:, :, np.newaxis]
     x = to_time_major("X", X, layout)
     T, N = x.shape[:2]
-    if N == 0 or T == 0:
+    if (N == 0 and not empty) or T == 0:
         msg = f"`X` must hold at least one sequence of at least one step; got T = {T}, N = {N}."
         raise ValueError(msg)
     ends = None if lengths is None else np.array(checks.lengths(lengths, N, T), dtype=np.int64)

@@ -39,7 +39,7 @@ class Sets(NamedTuple):
 
 def sets(given: Given, backend: Backend, ranks: Communicator) -> Sets:
     """Prepare what to train on and what to validate on."""
-    ready = partial(prepare, given.model, loss=given.loss, dtype=backend.precision)
+    ready = partial(prepare, given.model, loss=given.loss, dtype=backend.precision, empty=given.sharded)
     data, bounds, of_all = None, None, None
     with together(ranks):
         if isinstance(given.X, Lanes):
