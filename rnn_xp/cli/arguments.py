@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from rnn_xp import __version__
 from rnn_xp.cli import values
 from rnn_xp.cli.errors import UsageError
-from rnn_xp.cli.options import add_backend, add_columns, add_json
+from rnn_xp.cli.options import add_backend, add_columns, add_json, add_ranks
 from rnn_xp.cli.train_options import USAGE, add_train, defaults
 
 
@@ -71,6 +71,7 @@ def _evaluate(parser: Parser) -> None:
     )
     add_columns(parser, "that of the training")
     add_backend(parser)
+    add_ranks(parser)
     add_json(parser)
 
 
@@ -82,6 +83,7 @@ def _predict(parser: Parser) -> None:
     parser.add_argument("--out", metavar="FILE", type=values.path, help="default: standard output")
     add_columns(parser, "that of the training")
     add_backend(parser)
+    add_ranks(parser)
 
 
 def _generate(parser: Parser) -> None:

@@ -16,7 +16,8 @@ from rnn_xp import CheckpointError
 from rnn_xp.cli import recall, targets
 from rnn_xp.cli.directory import CHECKPOINT, HISTORY
 from rnn_xp.cli.errors import DONE, UsageError, naming
-from rnn_xp.cli.jobs import Job, load_job
+from rnn_xp.cli.job import Job
+from rnn_xp.cli.jobs import load_job
 from rnn_xp.cli.models import build_model, build_optimizer
 from rnn_xp.cli.output import Output, printable
 from rnn_xp.cli.runs import MODEL, About, home_of, open_run
@@ -100,7 +101,7 @@ def _begin(settings: Settings, job: Job, given: Mapping[str, Any]) -> tuple[rx.S
     """Return the model, the weights that its training began with, and what is to be known of it."""
     backend = rx.get_backend(given.get("backend"), device=given.get("device"), dtype=settings.dtype)
     model = build_model(settings, job, {})
-    about = targets.fit(job, model.per_step).about
+    about = targets.fit(job, model.per_step, settings).about
     return model, model.init(backend, settings.seed, settings.init), about
 
 

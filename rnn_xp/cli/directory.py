@@ -35,10 +35,12 @@ class Directory:
     name : str
     resumed : bool
         Whether this training goes on with the one that the directory holds; else it must hold none.
+    writes : bool
+        Whether this is the process that writes; others leave the directory alone.
     """
 
-    def __init__(self, name: str, *, resumed: bool = False) -> None:
-        self.path, self.resumed = Path(name), resumed
+    def __init__(self, name: str, *, resumed: bool = False, writes: bool = True) -> None:
+        self.path, self.resumed, self.writes = Path(name), resumed, writes
         self.checkpoint = self.path / CHECKPOINT
         self.kept = 0  # the epoch that the model is of
         self._history: list[str] = []
@@ -47,6 +49,8 @@ class Directory:
     def __enter__(self) -> Self:
         """Make the directory, keep others from it, and find out now whether it can be written to."""
         with ExitStack() as stack:
+            if not self.writes:
+                return self
             if not self.resumed:
                 self._make(stack)
             elif not self.path.is_dir():
@@ -109,6 +113,8 @@ class Directory:
         self, model: Sequential, params: Tree, about: About, history: Sequence[Mapping[str, Any]], epoch: int
     ) -> None:
         """Write the weights of the epoch that was chosen in the end, and the history, if that is not done."""
+        if not self.writes:
+            return
         if not self._holds(model, params, _extra(about, epoch)):
             self._save(model, params, about, epoch)
         self.kept = epoch

@@ -14,6 +14,7 @@ from rnn_xp.backend.libraries import OPENERS
 from rnn_xp.cli.doctor_extras import extras
 from rnn_xp.cli.doctor_gpu import gpu
 from rnn_xp.cli.doctor_machine import Line, required, threads
+from rnn_xp.cli.doctor_ranks import ranks
 from rnn_xp.cli.errors import DONE, FAILED
 from rnn_xp.cli.output import Output
 from rnn_xp.table import table
@@ -40,6 +41,7 @@ def doctor(given: Mapping[str, Any]) -> int:
     sections = {
         "machine": [*required(here), *threads(here), *_overrides()],
         "gpu": list(gpu(backends["cupy"])),
+        "ranks": list(ranks(backends["cupy"])),
         "extras": list(extras()),
         "backends": [Line(name, short(reason)) for name, reason in backends.items()],
     }

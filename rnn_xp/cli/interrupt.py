@@ -16,15 +16,17 @@ from typing import Any, NoReturn
 ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
 
 _to_undo: list[Callable[[], None]] = []
+_silent: list[bool] = []
 
 
 def leave(number: int, *_: Any) -> NoReturn:
-    """Undo what is to be undone, the last thing first, say so in a line, and end."""
+    """Undo what is to be undone, the last thing first, say so where no other process does, and end."""
     for undo in reversed(_to_undo):
         undo()
     word = b"interrupted" if number == signal.SIGINT else b"terminated"
-    with suppress(OSError):
-        os.write(2, b"rnn-xp: error: " + word + b".\n")
+    if not _silent:
+        with suppress(OSError):
+            os.write(2, b"rnn-xp: error: " + word + b".\n")
     os._exit(128 + number)
 
 
@@ -50,6 +52,16 @@ def undoing(undo: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _to_undo.remove(undo)
+
+
+@contextmanager
+def silently() -> Iterator[None]:
+    """Leave it to another process to say that a signal came."""
+    _silent.append(True)
+    try:
+        yield
+    finally:
+        _silent.pop()
 
 
 @contextmanager

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from rnn_xp import data
+from rnn_xp.cli import shards
 from rnn_xp.cli.errors import UsageError, naming
+from rnn_xp.cli.job import Job
 from rnn_xp.cli.output import printable
+from rnn_xp.cli.ranks import file_of, together
 from rnn_xp.cli.runs import About
 from rnn_xp.cli.settings import Settings
-from rnn_xp.data import Dataset, Lanes, Scaling
+from rnn_xp.cli.texts import load_text
+from rnn_xp.data import Dataset, Scaling
+from rnn_xp.distributed.agree import gather
 
 APART = 2**32
 """Seeds are smaller: `seed + APART` draws other data than any seed does."""
-
-_SPLIT = 1  # what a seed is used for besides the data and the weights
-
-_COUNTED = 2**24  # characters: of a longer text no trigram is counted, which takes memory many times as large
-
-
-class Job(NamedTuple):
-    """What there is to be learnt; the inputs are scaled."""
-
-    about: About
-    train: Dataset | Lanes
-    validation: Dataset | None
-    test: Dataset | None
-    trigram_bits: float | None = None  # the bar for a language model
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The number of sequences, or lanes, and of the steps of the longest."""
-        if isinstance(self.train, Lanes):
-            return self.train.count, self.train.steps
-        N, T = self.train.X.shape[:2]
-        return N, T
-
-    @property
-    def is_ragged(self) -> bool:
-        """Whether lengths differ."""
-        return isinstance(self.train, Dataset) and self.train.lengths is not None
-
-    @property
-    def num_tokens(self) -> int:
-        """How many tokens there are; 0 where the inputs are features."""
-        if self.about.vocabulary is not None:
-            return len(self.about.vocabulary.characters)
-        assert isinstance(self.train, Dataset)
-        return max(1, int(self.train.X.max()) + 1) if self.train.X.ndim == 2 else 0
-
-    @property
-    def input_size(self) -> int:
-        """How many features there are."""
-        assert isinstance(self.train, Dataset)
-        return int(self.train.X.shape[2])
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        """What is to be learnt, but of lanes."""
-        assert isinstance(self.train, Dataset)
-        assert self.train.y is not None
-        return self.train.y
 
 
 def load_job(settings: Settings) -> Job:
@@ -76,39 +30,38 @@ def load_job(settings: Settings) -> Job:
         settings.loss or "cross_entropy",
         **{name: getattr(settings, name) for name in ("dtype", "layout", "id", "time", "target")},
     )
+    ranks, parts = settings.ranks, settings.parts
     if settings.task == "text":
-        return _load_text(settings, about)
-    train, test = _load_sequences(settings)
-    about = replace(about, classes=train.classes, features=train.features, loss=_loss(settings, train))
-    validation = None
+        return load_text(settings, about)
+    with together(ranks):
+        train, test = _load_sequences(settings)
+    train = shards.alike(train, settings.own_data or "", parts, lambda: _read(settings, per_step=True))
+    with together(ranks):
+        about = replace(about, classes=train.classes, features=train.features, loss=_loss(settings, train))
+        if settings.test is not None:
+            test = _read_test(settings, train)
+    validation, held = None, 0
     if settings.validation is not None:
-        train, validation = _split(train, settings.validation, settings.seed)
+        share, seed = settings.validation, settings.seed
+        train, validation, held = shards.hold_back(train, share, seed, parts, ranks)
     if settings.task in ("data", "japanese-vowels") and train.X.ndim == 3:
-        about = replace(about, scaling=_fit_scaling(train, settings.data or settings.task))
+        source = settings.own_data or settings.task
+        with together(ranks):
+            _check_finite(train, source)
+        scaling = settings.scalings[0]
+        if scaling is None:
+            steps = (train.X.swapaxes(0, 1), train.lengths, train.features)
+            scaling = shards.fit_scaling(*steps, source, parts, ranks)
+        about = replace(about, scaling=scaling)
     validation, test = (part and rescale(part, about.scaling) for part in (validation, test))
-    return Job(about, rescale(train, about.scaling), validation, test)
+    count = shards.places(parts, len(train.X))[2]
+    highest = int(gather(parts, [train.X.max(initial=-1) if train.X.ndim == 2 else -1]).max())
+    return Job(about, rescale(train, about.scaling), validation, test, count, held, highest)
 
 
 def sign_of_sum_test(seed: int) -> Dataset:
     """Return 10,000 sequences that are new to a model trained with `seed`."""
     return data.sign_of_sum(10_000, 10, seed + APART)
-
-
-def text_test(vocabulary: data.Vocabulary, path: str | None) -> Dataset:
-    """Return the text of a file, or the tenth of Python's own that training holds back, as one sequence."""
-    if path is None:
-        return _one_sequence(data.split(_encode(vocabulary, data.python_text(), "Python's own text"))[1])
-    return _one_sequence(_encode(vocabulary, "".join(data.corpus.pieces(path)), path))
-
-
-def _encode(vocabulary: data.Vocabulary, text: str, source: str) -> data.text.Tokens:
-    """Return the tokens of a text, or say which of its characters are unknown."""
-    unknown = sorted(set(text) - set(vocabulary.characters))
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:10]))
-        msg = f"{source}: there are characters that the model does not know: {shown}."
-        raise ValueError(msg)
-    return vocabulary.encode(text)
 
 
 def load_new(path: str, about: About, options: dict[str, Any], *, labels: bool) -> Dataset:
@@ -139,68 +92,42 @@ def rescale(dataset: Dataset, scaling: Scaling | None) -> Dataset:
     return dataset if scaling is None else dataset._replace(X=scaling.apply(dataset.X))
 
 
-def _load_text(settings: Settings, about: About) -> Job:
-    """Cut a text into windows or lanes and a held-out tenth; the vocabulary is that of all of it."""
-    path = settings.data
-    train: Dataset | Lanes
-    validation = None
-    with naming(path):
-        if path is None:
-            text = data.python_text()
-            vocabulary = data.vocabulary(text)
-            tokens: NDArray[Any] = vocabulary.encode(text)
-        else:
-            vocabulary = data.vocabulary_of_file(path)
-            tokens = data.encode_file(path, None, vocabulary)
-    try:
-        known, held_out = data.split(tokens)
-        bits = None
-        if len(known) <= _COUNTED:
-            bits = data.trigram_bits(known, held_out, len(vocabulary.characters))
-        if settings.lanes is None:
-            windows = Dataset(*data.windows(known, settings.window))
-            if settings.validation is not None:
-                windows, validation = _split(windows, settings.validation, settings.seed)
-            train = windows
-        else:
-            if settings.validation is not None:
-                known, held = data.split(known, settings.validation)
-                validation = _one_sequence(held)
-            train = Lanes(known, settings.lanes)
-    except ValueError as error:
-        msg = f"{path} is too short to learn from: {error}"
-        raise ValueError(msg) from error
-    return Job(replace(about, vocabulary=vocabulary), train, validation, _one_sequence(held_out), bits)
-
-
-def _one_sequence(tokens: NDArray[Any]) -> Dataset:
-    """Return tokens (1, T) with, for every step, the token that follows."""
-    if len(tokens) < 2:
-        msg = f"a text must have at least two characters to predict one; got {len(tokens)}."
-        raise ValueError(msg)
-    return Dataset(tokens[np.newaxis, :-1], tokens[np.newaxis, 1:])
-
-
 def _load_sequences(settings: Settings) -> tuple[Dataset, Dataset | None]:
-    """Return what to train on, and what to test on."""
+    """Return what to train on, and what of it to test on; a file to test on is read later."""
     if settings.task == "japanese-vowels":
         return data.japanese_vowels()
     if settings.task == "sign-of-sum":
         return data.sign_of_sum(1000, 10, settings.seed), sign_of_sum_test(settings.seed)
-    assert settings.data is not None
-    options: dict[str, Any] = {name: getattr(settings, name) for name in ("layout", "id", "time", "target")}
+    return _read(settings), None
+
+
+def _read(settings: Settings, *, per_step: bool | None = None) -> Dataset:
+    """Read what to train on."""
+    path = settings.own_data
+    assert path is not None
     numbers = settings.targets == "numbers" or settings.loss in ("squared_error", "huber")
     task: Any = "regression" if numbers else "classification" if settings.targets == "classes" else None
-    _require_target(settings.data, settings.target)
-    train = data.load(settings.data, task=task, **options)
+    _require_target(path, settings.target)
+    train = data.load(path, task=task, per_step=per_step, **_columns(settings))
     if train.y is None:
-        msg = f"{settings.data}: there must be targets: an array `y`, or a column {settings.target!r}."
+        msg = f"{path}: there must be targets: an array `y`, or a column {settings.target!r}."
         raise ValueError(msg)
-    if settings.test is None:
-        return train, None
+    return train
+
+
+def _read_test(settings: Settings, train: Dataset) -> Dataset:
+    """Read what to test on, in the terms of what to train on."""
+    assert train.y is not None
+    assert settings.test is not None
+    path = file_of(settings.test, settings.ranks)
     untrained = About("data", 0, "", classes=train.classes, features=train.features)
-    options["per_step"] = train.y.ndim > 1 or None
-    return train, load_new(settings.test, untrained, options, labels=True)
+    options = {**_columns(settings), "per_step": train.y.ndim > 1 or None}
+    return load_new(path, untrained, options, labels=True)
+
+
+def _columns(settings: Settings) -> dict[str, Any]:
+    """Return what says how files are read."""
+    return {name: getattr(settings, name) for name in ("layout", "id", "time", "target")}
 
 
 def _require_target(path: str, target: str) -> None:
@@ -232,29 +159,6 @@ def _loss(settings: Settings, train: Dataset) -> str:
         msg = f"argument --loss: {loss} is for two classes, or numbers; {source} has {len(classes)} classes."
         raise UsageError(msg)
     return loss
-
-
-def _split(train: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Hold back a share of the sequences, at least one, chosen by the seed."""
-    count = len(train.X)
-    held = max(1, round(share * count))
-    if held >= count:
-        msg = f"--validation {share:g} must leave a sequence to train on; there are {count} in all."
-        raise ValueError(msg)
-    order = np.random.default_rng([seed, _SPLIT]).permutation(count)
-
-    def take(part: Any) -> Dataset:
-        lengths = None if train.lengths is None else train.lengths[part]
-        return train._replace(X=train.X[part], y=None if train.y is None else train.y[part], lengths=lengths)
-
-    return take(np.sort(order[held:])), take(np.sort(order[:held]))
-
-
-def _fit_scaling(train: Dataset, source: str) -> Scaling:
-    """Fit the scaling, after a look for what is not finite."""
-    _check_finite(train, source)
-    with naming(source):
-        return data.fit_scaling(train.X.swapaxes(0, 1), train.lengths, train.features)
 
 
 def _check_finite(dataset: Dataset, source: str) -> None:

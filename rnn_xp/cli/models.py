@@ -7,7 +7,7 @@ from typing import Any
 
 import rnn_xp as rx
 from rnn_xp.cli.errors import UsageError
-from rnn_xp.cli.jobs import Job
+from rnn_xp.cli.job import Job
 from rnn_xp.cli.settings import OPTIMIZERS, Settings
 from rnn_xp.layers import Layer
 from rnn_xp.optim import Optimizer

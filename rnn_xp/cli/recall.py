@@ -11,6 +11,7 @@ from rnn_xp import CheckpointError, checkpoint
 from rnn_xp.cli.arguments import build_parser
 from rnn_xp.cli.errors import UsageError
 from rnn_xp.cli.output import printable
+from rnn_xp.cli.runs import scaling_from_json
 from rnn_xp.cli.settings import OF_THE_CALL, Settings
 
 NAMES = "|".join(field.name.replace("_", "-") for field in fields(Settings) if field.name not in OF_THE_CALL)
@@ -31,6 +32,11 @@ def told(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"there is no {os.path.basename(path)}"
         raise CheckpointError(msg) from None
+    return parsed(options, os.path.basename(path))
+
+
+def parsed(options: Any, name: str) -> dict[str, Any]:
+    """Return the options of `rnn-xp train` in a list, which may hold anything, of the file of this name."""
     if type(options) is list and len(options) <= MOST and all(map(_is_option, options)):
         try:
             given = vars(build_parser().parse_args(["train", *options]))
@@ -39,7 +45,26 @@ def told(path: str | os.PathLike[str]) -> dict[str, Any]:
         else:
             del given["command"]
             return given
-    msg = f"{os.path.basename(path)} is none of `rnn-xp train`"
+    msg = f"{name} is none of `rnn-xp train`"
+    raise CheckpointError(msg)
+
+
+def scalings(path: str | os.PathLike[str]) -> list[Any]:
+    """Return those of inputs and targets, in JSON values, of a training whose ranks have files of their own.
+
+    Raises
+    ------
+    CheckpointError
+        If they can be none.
+    """
+    found = checkpoint.read_extra(path).get("scalings", [None, None])
+    try:
+        inputs, outputs = found
+        if all(scaling is None or scaling.is_usable for scaling in map(scaling_from_json, (inputs, outputs))):
+            return [inputs, outputs]
+    except (KeyError, TypeError, ValueError):
+        pass
+    msg = f"{os.path.basename(path)} is damaged: its scalings can be none"
     raise CheckpointError(msg)
 
 

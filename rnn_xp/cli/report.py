@@ -12,8 +12,10 @@ import numpy as np
 import rnn_xp as rx
 from rnn_xp import data, tree
 from rnn_xp.cli import language, targets
-from rnn_xp.cli.jobs import APART, Job
+from rnn_xp.cli.job import Job
+from rnn_xp.cli.jobs import APART
 from rnn_xp.cli.output import Output
+from rnn_xp.cli.ranks import is_cut
 from rnn_xp.cli.settings import Settings
 from rnn_xp.data import Lanes
 from rnn_xp.typing import Tree
@@ -38,6 +40,8 @@ def introduce(
     together = settings.lanes or settings.batch_size
     rate = f"{settings.optimizer}({settings.lr:g}), batches of {together}, seed {settings.seed}"
     output.note(f"{job.about.loss}, {rate}; {backend.name} on {backend.device}, {backend.precision}")
+    if settings.distributed is not None:
+        output.note(_ranks(settings))
     if job.about.target_scaling is not None:
         output.note(targets.in_words(job.about.target_scaling, job.about.loss))
 
@@ -46,12 +50,12 @@ def _warnings(settings: Settings, job: Job) -> Iterator[str]:
     """Yield what may not be meant so."""
     classes, scaling = job.about.classes or (), job.about.target_scaling
     unsaid = settings.targets is None and settings.loss is None
-    if unsaid and classes and are_many(classes, job.targets.size):
+    if unsaid and classes and settings.parts.size == 1 and are_many(classes, job.targets.size):
         yield (
             f"the {len(classes)} different whole numbers in the targets are taken for names of classes; "
             "--targets numbers, if they are amounts"
         )
-    if scaling is not None and job.targets.ndim == 1:
+    if scaling is not None and job.targets.ndim == 1 and settings.parts.size == 1:
         values = np.unique(job.targets)
         if len(values) == 1:
             yield f"all targets are {values[0]:g}: there is nothing to tell apart"
@@ -67,14 +71,22 @@ def _warnings(settings: Settings, job: Job) -> Iterator[str]:
         )
 
 
+def _ranks(settings: Settings) -> str:
+    """Say how many train together, and what each has of the data."""
+    ranks = settings.ranks
+    if ranks.size == 1:
+        return "1 rank; a launcher starts more of them: mpiexec -n 4 rnn-xp train --distributed mpi ..."
+    return f"{ranks.size} ranks, each with {'a part of' if is_cut(settings.data) else 'all'} the data"
+
+
 def _amount(job: Job) -> str:
     """Say how much there is to learn from."""
     N, T = job.shape
     if isinstance(job.train, Lanes):
-        held = "" if job.validation is None else f", and {job.validation.X.shape[1]} steps for validation"
+        held = f", and {job.held} steps for validation" if job.held else ""
         return f"{N} lanes of {T} steps{held}"
     upto = "" if job.train.lengths is None else "up to "
-    held = "" if job.validation is None else f", and {len(job.validation.X)} for validation"
+    held = f", and {job.held} for validation" if job.held else ""
     return f"{N} sequences of {upto}{T} steps{held}"
 
 

@@ -47,8 +47,8 @@ class About:
         vocabulary = self.vocabulary and "".join(self.vocabulary.characters)
         return {
             **asdict(self),
-            "scaling": _scaling_to_json(self.scaling),
-            "target_scaling": _scaling_to_json(self.target_scaling),
+            "scaling": scaling_to_json(self.scaling),
+            "target_scaling": scaling_to_json(self.target_scaling),
             "vocabulary": vocabulary,
         }
 
@@ -61,18 +61,20 @@ class About:
                 **values,
                 "classes": None if classes is None else tuple(classes),
                 "features": tuple(values["features"]),
-                "scaling": _scaling_from_json(values["scaling"]),
-                "target_scaling": _scaling_from_json(values.get("target_scaling")),
+                "scaling": scaling_from_json(values["scaling"]),
+                "target_scaling": scaling_from_json(values.get("target_scaling")),
                 "vocabulary": characters and Vocabulary(tuple(characters)),
             }
         )
 
 
-def _scaling_to_json(scaling: Scaling | None) -> dict[str, list[float]] | None:
+def scaling_to_json(scaling: Scaling | None) -> dict[str, list[float]] | None:
+    """Return it in JSON values."""
     return None if scaling is None else {"mean": scaling.mean.tolist(), "std": scaling.std.tolist()}
 
 
-def _scaling_from_json(values: Mapping[str, list[float]] | None) -> Scaling | None:
+def scaling_from_json(values: Mapping[str, list[float]] | None) -> Scaling | None:
+    """Return what `scaling_to_json` was called with."""
     return None if values is None else Scaling(np.array(values["mean"]), np.array(values["std"]))
 
 

@@ -9,19 +9,22 @@ from typing import Any
 
 from rnn_xp import optim
 from rnn_xp.cli.errors import UsageError
+from rnn_xp.cli.ranks import file_of, is_cut
+from rnn_xp.data import Scaling
+from rnn_xp.distributed import Alone, Communicator
 
 OPTIMIZERS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW}
 
 LR = {"sgd": 1e-2, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
 """Of an optimiser that is not the task's own."""
 
-OF_THE_CALL = ("out", "json", "quiet", "save_every")
+OF_THE_CALL = ("out", "json", "quiet", "save_every", "distributed", "timeout", "scalings")
 """Options that are no matter of what is trained, nor of how."""
 
 THE_SAME = (
     *("task", "data", "device", "test", "targets", "id", "time", "target", "lanes"),
     *("residual", "layer_norm", "learn_state", "recurrent_dropout", "variational", "zoneout"),
-    *("accumulate", "bucket", "nonfinite", "truncate", "recompute"),
+    *("accumulate", "bucket", "nonfinite", "truncate", "recompute", "blocks"),
 )
 """Options whose defaults are the same whatever the task: off, or in the help beside them."""
 
@@ -81,8 +84,27 @@ class Settings:
     patience: int | None = None
     save_every: float = 60.0
     out: str | None = None
+    distributed: Communicator | None = None
+    timeout: float = 300.0
+    blocks: int | None = None
     json: bool = False
     quiet: bool = False
+    scalings: tuple[Scaling | None, Scaling | None] = (None, None)  # of a training that goes on: known
+
+    @property
+    def ranks(self) -> Communicator:
+        """The processes that train together, or this one alone."""
+        return self.distributed or Alone()
+
+    @property
+    def parts(self) -> Communicator:
+        """Those of them that have a part of the data each; this one alone where each has all."""
+        return self.ranks if is_cut(self.data) else Alone()
+
+    @property
+    def own_data(self) -> str | None:
+        """The name of the file that this process reads."""
+        return None if self.data is None else file_of(self.data, self.ranks)
 
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -196,6 +218,8 @@ def unfit(settings: Settings) -> dict[str, str]:
         *((name, lanes, "the lanes are the batch") for name in ("batch_size", "accumulate")),
         ("shuffle", lanes, "lanes are read in order"),
         ("save_every", settings.out is None, "it goes with --out"),
+        ("timeout", settings.distributed is None, "it goes with --distributed"),
+        ("blocks", is_cut(settings.data), "the sequences of a block may lie in the files of several ranks"),
     )
     return {option: why for option, holds, why in rules if holds}
 
@@ -213,7 +237,7 @@ def _refuse(settings: Settings, given: Mapping[str, Any]) -> None:
 def refuse_no_files(given: Mapping[str, Any]) -> None:
     """Say what is no file: a pipe or a device may have no end, or wait for ever."""
     for option in ("data", "test"):
-        path = given.get(option)
+        path = file_of(given.get(option) or "", given.get("distributed") or Alone())
         if path and os.path.exists(path) and not os.path.isfile(path):
             msg = f"argument --{option}: {path} must be a file; it is a directory, a pipe or a device."
             raise UsageError(msg)

@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_xp.backend import backend_of, to_numpy
-from rnn_xp.cli.jobs import Job
-from rnn_xp.data import Dataset, Scaling, fit_scaling
+from rnn_xp.cli.errors import naming
+from rnn_xp.cli.job import Job
+from rnn_xp.cli.ranks import together
+from rnn_xp.cli.settings import Settings
+from rnn_xp.cli.shards import fit_scaling
+from rnn_xp.data import Dataset, Scaling
 from rnn_xp.layers.linear import LinearParams
 from rnn_xp.typing import Tree
 
@@ -21,7 +25,7 @@ COARSE = 0.01
 """Of a deviation: answers that can only be so far apart lose what there is to learn."""
 
 
-def fit(job: Job, per_step: bool) -> Job:
+def fit(job: Job, per_step: bool, settings: Settings) -> Job:
     """Return the job with what its targets are to be scaled by; they stay as they are."""
     about = job.about
     if about.outputs or about.loss not in SCALED:
@@ -30,15 +34,13 @@ def fit(job: Job, per_step: bool) -> Job:
     y, lengths = _components(job.targets, per_step), job.train.lengths if per_step else None
     K = y.shape[-1]
     names = [about.target] if K == 1 else [f"{about.target} {k}" for k in range(K)]
-    scaling = fit_scaling(y.swapaxes(0, 1) if per_step else y[np.newaxis], lengths, names)
-    size, most = float(np.max(np.abs(scaling))), float(np.sqrt(np.finfo(about.dtype).max))
-    if size > most:
-        way_out = ", or train with --dtype float64" if about.dtype == "float32" else ""
-        msg = (
-            f"the targets must be below {most:.2g} for {about.dtype}, which must hold squares of errors; "
-            f"got a size of {size:.2g}. Scale them down{way_out}."
-        )
-        raise ValueError(msg)
+    steps = y.swapaxes(0, 1) if per_step else y[np.newaxis]
+    source, parts, ranks = settings.own_data, settings.parts, settings.ranks
+    scaling = settings.scalings[1]
+    if scaling is None:
+        scaling = fit_scaling(steps, lengths, names, source, parts, ranks)
+    with together(ranks), naming(source):
+        _check_size(scaling, about.dtype)
     return job._replace(about=replace(about, target_scaling=scaling))
 
 
@@ -84,6 +86,18 @@ def is_coarse(scaling: Scaling, dtype: str) -> bool:
     number = np.finfo(dtype)
     apart = np.maximum(number.eps * np.abs(scaling.mean), number.smallest_subnormal)
     return bool((apart > COARSE * scaling.std).any())
+
+
+def _check_size(scaling: Scaling, dtype: str) -> None:
+    """Refuse targets the squares of whose errors overflow."""
+    size, most = float(np.max(np.abs(scaling))), float(np.sqrt(np.finfo(dtype).max))
+    if size > most:
+        way_out = ", or train with --dtype float64" if dtype == "float32" else ""
+        msg = (
+            f"the targets must be below {most:.2g} for {dtype}, which must hold squares of errors; "
+            f"got a size of {size:.2g}. Scale them down{way_out}."
+        )
+        raise ValueError(msg)
 
 
 def _components(y: NDArray[Any], per_step: bool) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from rnn_xp.cli import values
-from rnn_xp.cli.options import add_backend, add_columns, add_json
+from rnn_xp.cli.options import add_backend, add_columns, add_json, add_ranks
 from rnn_xp.cli.settings import LR, OPTIMIZERS, TASKS, chosen
 from rnn_xp.initializers import INITIALIZERS
 from rnn_xp.model import LOSSES
@@ -14,7 +14,7 @@ from rnn_xp.table import table
 
 USAGE = """%(prog)s [OPTION ...]
        %(prog)s --resume DIR [--data FILE] [--test FILE] [--recompute [BYTES]] [--save-every SECONDS]
-                              [--json] [--quiet]"""
+                              [--distributed KIND] [--timeout SECONDS] [--json] [--quiet]"""
 
 
 def add_train(parser: Any) -> None:
@@ -172,6 +172,13 @@ def _place(group: Any) -> None:
         metavar="SECONDS",
         type=values.real("save-every", open_low=True),
         help="between checkpoints, besides those at the end of every epoch (60)",
+    )
+    add_ranks(group)
+    group.add_argument(
+        "--blocks",
+        metavar="N",
+        type=values.whole("blocks"),
+        help="compute batches in blocks of N sequences: the same bits for any number of processes",
     )
     add_json(group)
     group.add_argument("--quiet", action="store_true", help="write results only")

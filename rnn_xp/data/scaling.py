@@ -12,6 +12,57 @@ from rnn_xp.data.arguments import names
 from rnn_xp.data.sequences import check_finite, numbers, valid_steps
 
 
+class Moments(NamedTuple):
+    """What is to be known of the channels of some steps, to scale them; of each channel, (C,)."""
+
+    number: NDArray[np.float64]  # of steps, or the sum of their weights
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, steps: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Moments:
+        """Return those of steps (n, C), n > 0."""
+        count = np.full(steps.shape[1], len(steps) if weights is None else weights.sum(), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            mean = np.average(steps, axis=0, weights=weights)
+            variance = np.average((steps - mean) ** 2, axis=0, weights=weights)
+        return cls(count, mean, variance, steps.min(axis=0), steps.max(axis=0))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Moments]) -> Moments:
+        """Return those of the steps of all parts, of which one at least holds some.
+
+        Examples
+        --------
+        >>> parts = [Moments.of(np.array([[1.0], [3.0]])), Moments.of(np.array([[8.0]]))]
+        >>> whole = Moments.joined(parts)
+        >>> whole.mean.tolist(), whole.high.tolist()
+        ([4.0], [8.0])
+        """
+        filled = [part for part in parts if part.number.any()]
+        if len(filled) == 1:
+            return filled[0]
+        count, mean, variance, low, high = (np.stack(each) for each in zip(*filled, strict=True))
+        with np.errstate(all="ignore"):
+            whole = np.average(mean, axis=0, weights=count)
+            spread = np.average(variance + (mean - whole) ** 2, axis=0, weights=count)
+        return cls(count.sum(axis=0), whole, spread, low.min(axis=0), high.max(axis=0))
+
+    def scaling(self, features: Sequence[str] = ()) -> Scaling:
+        """Return the scaling by them, or say which channel allows none; see `fit_scaling`."""
+        # The deviation of a constant can be a tiny number instead of 0, by rounding.
+        std = np.where(self.low == self.high, 1.0, np.sqrt(self.variance))
+        wild = np.flatnonzero(~np.isfinite(self.mean + std) | (std == 0))
+        if len(wild):
+            name = features[wild[0]] if features else f"channel {wild[0]}"
+            way = "underflows; scale them up" if std[wild[0]] == 0 else "overflows; scale them down"
+            msg = f"column {name}: the spread of its values {way}, or check them."
+            raise ValueError(msg)
+        return Scaling(self.mean, std)
+
+
 class Scaling(NamedTuple):
     """Mean and standard deviation of each channel, both of shape (C,)."""
 
@@ -66,7 +117,18 @@ def fit_scaling(
     >>> fit_scaling(np.array([[[1.0]], [[3.0]], [[99.0]]]), lengths=[2])
     Scaling(mean=array([2.]), std=array([1.]))
     """
-    X, features = numbers("X", X), names("features", features)
+    features = names("features", features)
+    return find_moments(X, lengths, features, weights).scaling(features)
+
+
+def find_moments(
+    X: ArrayLike,
+    lengths: ArrayLike | None = None,
+    features: Sequence[str] = (),
+    weights: NDArray[np.float64] | None = None,
+) -> Moments:
+    """Return what `fit_scaling` makes its scaling of, from the same arguments."""
+    X = numbers("X", X)
     if X.ndim != 3 or (features and len(features) != X.shape[2]):
         named = f" with C = {len(features)}, as many as there are `features`" if features else ""
         msg = f"`X` must have shape (T, N, C){named}; got {X.shape}."
@@ -82,16 +144,4 @@ def fit_scaling(
         msg = f"`X` must hold at least one valid step to fit a scaling; got shape {X.shape} with none."
         raise ValueError(msg)
     check_finite("X", X, lengths)
-    # The deviation of a constant can be a tiny number instead of 0, by rounding.
-    constant = steps.max(axis=0) == steps.min(axis=0)
-    with np.errstate(all="ignore"):
-        mean = np.average(steps, axis=0, weights=share)
-        std = np.sqrt(np.average((steps - mean) ** 2, axis=0, weights=share))
-        scaling = Scaling(mean, np.where(constant, 1.0, std))
-    wild = np.flatnonzero(~np.isfinite(scaling.mean + scaling.std) | (scaling.std == 0))
-    if len(wild):
-        name = features[wild[0]] if features else f"channel {wild[0]}"
-        way = "underflows; scale them up" if scaling.std[wild[0]] == 0 else "overflows; scale them down"
-        msg = f"column {name}: the spread of its values {way}, or check them."
-        raise ValueError(msg)
-    return scaling
+    return Moments.of(steps, share)

@@ -86,8 +86,8 @@ def prepare(
 ) -> Prepared:
     """Check X, y and what goes with them against the model and each other; see `fit` for what they may be.
 
-    A part of a data set may be `empty`, of no sequences. With a mask, the valid steps of each sequence move to
-    its front: `rx.data.scatter` puts outputs back.
+    A part of a data set may be `empty`. With a mask, the valid steps of each sequence move to its front:
+    `rx.data.scatter` puts outputs back.
     """
     if targets.unequal(X):
         for name, value in (("lengths", lengths), ("mask", mask)):
