@@ -4,7 +4,7 @@
 # make soak: kill 200 trainings and resume them, then 300 seconds of damaged files; ten minutes.
 # make mutation: plant 500 mistakes in the package and count those that the tests find; half an hour.
 # make docs: build the documentation, every example executed; two minutes.    make test-peers: tests beside PyTorch.
-# make test-mpi: jobs of several processes, killed and resumed; four minutes. MPI=mpich: by another MPI.
+# make test-mpi: jobs of several processes, killed and resumed; six minutes. MPI=mpich: by another MPI.
 # make test-mpi-short: some of them.    make test-mpi-network: as root, between hosts of network namespaces.
 .PHONY: train test test-aeon test-mpi test-mpi-network test-mpi-short test-peers docs linkcheck bench-cpu soak
 .PHONY: mutation nvrtc lint types wheel clean

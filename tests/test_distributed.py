@@ -54,6 +54,21 @@ def test_weights_and_losses_are_those_of_one_process(
         np.testing.assert_allclose(table(result), table(alone(name)), rtol=ACROSS, atol=ACROSS)
 
 
+@pytest.mark.parametrize("name", ["last", "steps", "windows"])
+def test_a_rank_may_have_no_sequence(name: str, alone: Any, tmp_path: Path) -> None:
+    case, bounds = CASES[name](tmp_path), (0, 9, 9, 23)
+
+    def one(rank: Rank) -> Any:
+        cut = slice(*bounds[rank.rank :][:2])
+        along = {key: value[cut] for key, value in case.along.items()}
+        own = case._replace(X=case.X[cut], y=case.y[cut], along=along)
+        return own.fit(distributed=rank, sharded=True, epochs=4)
+
+    for result in together(3, one):
+        np.testing.assert_allclose(flat(result), flat(alone(name, epochs=4)), rtol=0, atol=ACROSS)
+        np.testing.assert_allclose(table(result), table(alone(name, epochs=4)), rtol=ACROSS, atol=ACROSS)
+
+
 @pytest.mark.parametrize(("how", "size"), SHARED)
 def test_weights_and_losses_are_those_of_loops_by_hand(how: str, size: int, tmp_path: Path) -> None:
     weights, losses = by_hand.trained()

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from rnn_xp import checks
-from rnn_xp.distributed.agree import tell
+from rnn_xp.distributed.agree import tell, together
 from rnn_xp.distributed.communicator import Communicator
 from rnn_xp.distributed.mpi import MPI
 from rnn_xp.distributed.waiting import until
@@ -37,18 +37,19 @@ class NCCL:
         self.timeout = checks.number("timeout", timeout, open_low=True)
         self._host = MPI(timeout=timeout) if host is None else host
         self.rank, self.size = self._host.rank, self._host.size
-        self._cupy = cupy or checks.optional("cupy", "cuda13", 'distributed="nccl"')
-        library = self._library = self._cupy.cuda.nccl
-        if not library.available:
-            must = 'distributed="nccl" needs NCCL, which CuPy does not find'
-            msg = f'{must}: pip install "nvidia-nccl-cu13>=2.27.7". Without it: distributed="mpi".'
-            raise ModuleNotFoundError(msg, name="nccl")
-        self._types = {
-            "float32": library.NCCL_FLOAT32,
-            "float64": library.NCCL_FLOAT64,
-            "int64": library.NCCL_INT64,
-        }
-        own = json.dumps(library.get_unique_id()) if self.rank == 0 else ""
+        with together(self._host):
+            self._cupy = cupy or checks.optional("cupy", "cuda13", 'distributed="nccl"')
+            library = self._library = self._cupy.cuda.nccl
+            if not library.available:
+                must = 'distributed="nccl" needs NCCL, which CuPy does not find'
+                msg = f'{must}: pip install "nvidia-nccl-cu13>=2.27.7". Without it: distributed="mpi".'
+                raise ModuleNotFoundError(msg, name="nccl")
+            self._types = {
+                "float32": library.NCCL_FLOAT32,
+                "float64": library.NCCL_FLOAT64,
+                "int64": library.NCCL_INT64,
+            }
+            own = json.dumps(library.get_unique_id()) if self.rank == 0 else ""
         identifier = tuple(json.loads(tell(self._host, own)))
         self._nccl = library.NcclCommunicator(self.size, identifier, self.rank)
 

@@ -158,7 +158,7 @@ class Training:
                 raise
             except Exception as error:  # the others learn of it in their next step
                 failed = error
-        if isinstance(failed, MemoryError):
+        if isinstance(failed, MemoryError) and batches:
             failed = self._out_of_memory(failed, batches)
             failed.__suppress_context__ = True
         if failed is not None:
@@ -281,7 +281,7 @@ class Training:
         """Return the error that says what would fit."""
         stepper, source = self.stepper, self.plan.source
         stepper.forget()
-        steps = max((batch.x.shape[0] for batch in batches), default=1)
+        steps = max(batch.x.shape[0] for batch in batches)
         size = min(source.batch_size, source.count)
         return explain(
             error,
