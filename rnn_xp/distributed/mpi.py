@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,6 +77,7 @@ class MPI:
         """End all processes, with a line that names this one."""
         sys.stderr.write(f"rnn_xp: rank {self.rank} of {self.size}: {message}\n")
         sys.stderr.flush()
+        time.sleep(0.2)  # for mpiexec to pass the line on: it ends the job at once
         self._comm.Abort(1)
         raise SystemExit(1)  # Abort does not return
 
