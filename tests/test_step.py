@@ -77,3 +77,12 @@ def test_clip_value_bounds_the_move():
     before = step.snapshot()
     step.step(batch(X, 100 * Y))
     np.testing.assert_allclose(abs(step.params[1].weight - before[1].weight), 1e-3, rtol=1e-12)
+
+
+def test_batches_of_many_sizes_take_the_memory_of_one():
+    """Of a step, a process that has data of its own takes now more sequences, now fewer."""
+    model = rx.Sequential(rx.GRU(2, 8), rx.LastStep(), rx.Linear(8, 1))
+    step = stepper(model, rx.SGD(0.1))
+    for size in (3, 2, 1, 2, 3):
+        step.step(batch(X[:, :size], Y[:size])._replace(sample=np.arange(size)))
+        assert len(step._memory) == 1

@@ -37,9 +37,14 @@ class Batch(NamedTuple):
     carry: int | None = None  # the state after so many steps is wanted
     slot: int = 0  # of the buffer that the gradient is written to
 
+    @property
+    def apart(self) -> bool:
+        """Whether its sequences are those that this process has of a step, however many."""
+        return not isinstance(self.sample, int)
+
     def place(self, sample: int) -> int:
         """Return the place in the step of one of the sequences."""
-        return self.sample + sample if isinstance(self.sample, int) else int(self.sample[sample])
+        return int(self.sample[sample]) if self.apart else self.sample + sample
 
 
 class Lot(NamedTuple):

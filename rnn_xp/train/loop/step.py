@@ -57,6 +57,7 @@ class Stepper:
         self._drops, self.narrow = model.streams > 0, backend.precision != "float64"
         self.recomputes = recompute is not None
         self._memory: dict[Any, Any] = {}
+        self._size = 0  # of the batches that it is for, where that changes from step to step
         self._context = Context(xp, memory=self._memory, states=False, recompute=recompute)
         self.flat, self.params = _flatten(params, backend)
         self.total = Total(self.params, backend, ranks or Alone(), slots)
@@ -82,6 +83,9 @@ class Stepper:
         self.left = []
         for batch in batches:
             x, target, share, _, _, _, _, _, _, state_0, carry, slot = batch
+            if batch.apart and x.shape[1] != self._size:  # of every size once would fill the memory
+                self.forget()
+                self._size = x.shape[1]
             context = self.context(batch, self.steps)
             loss, d_params, kept = loss_and_gradients(
                 self.model, self.params, self.loss, x, target, share, context, state_0
