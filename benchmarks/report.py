@@ -1,6 +1,6 @@
 """Write the records' numbers into the pages: what stands between `<!-- table:NAME -->` and `<!-- end -->`.
 
-python benchmarks/report.py                              the pages, and the pictures of cpu.json and gpu.json
+python benchmarks/report.py                              the pages, and the pictures of their records
 python benchmarks/report.py --gpu RECORD --out FOLDER    table.md and gpu.png of one GPU check
 python benchmarks/report.py --cpu RECORD --out FOLDER    table.md, cpu.png and cpu_scaling.png of one record
 """
@@ -30,6 +30,8 @@ from gpu import plot  # noqa: E402
 from gpu import table as gpu_table  # noqa: E402
 from gpu.damage import UNREADABLE, DamagedError, names_what_is_damaged, told  # noqa: E402
 from record import sources_hash, stale  # noqa: E402
+from scaling_mpi import plot as scaling_plot  # noqa: E402
+from scaling_mpi import table as scaling_table  # noqa: E402
 
 
 def tasks(record: dict[str, Any]) -> list[str]:
@@ -161,6 +163,16 @@ def cpu_page(record: dict[str, Any]) -> str:
     return "\n".join(["# Speed on a CPU", "", *cpu_table.page(record), *source(record, "cpu"), ""])
 
 
+def scaling(record: dict[str, Any]) -> list[str]:
+    """What several ranks were measured to do, the model of more, and its picture."""
+    return scaling_table.table(record, "benchmarks/results/scaling.png")
+
+
+def scaling_in_short(record: dict[str, Any]) -> list[str]:
+    """What two ranks bring, and what a model says of a thousand."""
+    return scaling_table.in_short(record)
+
+
 def nvrtc(record: dict[str, Any]) -> list[str]:
     """Return what the compiler said of the GPU's kernels."""
     registers = {
@@ -216,13 +228,15 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "endurance": endurance.table,
     "ragged": ragged.table,
     "accuracy": accuracy.table,
+    "scaling": scaling,
     "nvrtc": nvrtc,
     "gpu": gpu,
     "cpu in short": cpu_in_short,
     "certificate in short": certificate_in_short,
+    "scaling in short": scaling_in_short,
 }
 
-ABSENT = {"cpu": cpu_table.ABSENT, "gpu": gpu_table.ABSENT}
+ABSENT = {"cpu": cpu_table.ABSENT, "gpu": gpu_table.ABSENT, "scaling": scaling_table.ABSENT}
 """What stands in the place of a table whose record need not be there."""
 
 PAGES = ("README.md", "benchmarks/README.md")
@@ -282,7 +296,7 @@ def write_page(record_path: Path, folder: Path, kind: str) -> int:
         return 1
 
 
-@names_what_is_damaged("timings, grid or scaling")
+@names_what_is_damaged("timings, grid, scaling or cases")
 def draw(record: dict[str, Any], folder: Path, kind: str) -> int:
     """Draw the pictures of a record; return the exit code."""
     if kind == "gpu" and not gpu_table.measured(record):
@@ -291,6 +305,8 @@ def draw(record: dict[str, Any], folder: Path, kind: str) -> int:
     try:
         if kind == "gpu":
             plot.draw(record, folder / "gpu.png")
+        elif kind == "scaling":
+            scaling_plot.draw(record, folder / "scaling.png")
         else:
             cpu_plot.draw(record, folder)
     except ImportError as error:
@@ -322,10 +338,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def write_pages(root: Path, results: Path) -> int:
-    """Write the pages' tables, the pictures of two records and the page of one; return the exit code."""
+    """Write the pages' tables, the pictures of three records and the page of one; return the exit code."""
     texts = {path: filled(text, results, folder=folder(root, path)) for path, text in pages(root).items()}
     codes = [0]
-    for kind in {"cpu", "gpu"} & set(TABLES):
+    for kind in {"cpu", "gpu", "scaling"} & set(TABLES):
         record = results / f"{kind}.json"
         if record.is_file():
             read = json.loads(record.read_text(encoding="utf-8"))
