@@ -43,12 +43,12 @@ def in_short(record: Record) -> list[str]:
         for name, case in record["cases"].items()
         if name.startswith("strong") and not case["sharded"]
     ]
-    label, network = list(cost.NETWORKS.items())[-1]
-    kept = efficiency(record, 1024, network, sharded=False)
+    label, network = next(iter(cost.NETWORKS.items()))
+    whole, sharded = (efficiency(record, 1024, network, sharded=own) for own in (False, True))
     return [
         f"An LSTM ({shape(record)}, batch {record['batch']}), one BLAS thread a rank: {'; '.join(told)}. A "
         f"model made of what was measured says that 1,024 ranks of {record['batch']} sequences each, over "
-        f"{label} a message, would work at {kept:.0%} of their speed alone."
+        f"{label} a message, keep {whole:.0%} of their speed alone, {sharded:.0%} with a shard each."
     ]
 
 

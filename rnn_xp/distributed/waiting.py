@@ -11,7 +11,7 @@ PATIENT = 200
 """Times that is asked at once; then the pauses between grow to `LONGEST`."""
 
 LONGEST = 1e-4
-"""Seconds; a process that waits keeps a core busy for a hundredth of the time."""
+"""Seconds; a process that waits keeps a core busy for a tenth of the time."""
 
 _give_way: Callable[[], Any] = getattr(os, "sched_yield", lambda: time.sleep(0))
 """To a process that shares the core; on Linux a sleep of 0 seconds takes 50 µs and more."""
