@@ -69,10 +69,6 @@ class Division:
         places = np.flatnonzero((order >= low) & (order < high))
         return Own(order[places] - low, places)
 
-    def slots(self, count: int) -> int:
-        """Return how many gradients, at most, the processes add up for a step of `count` sequences."""
-        return 1 if self.blocks is None else -(-count // self.blocks)
-
     def pieces(self, group: slice, batch_size: int, own: Own) -> Iterator[Piece]:
         """Yield what runs here of a step, the sequences `group` of the order, in batches of `batch_size`."""
         if self is ALONE and group.stop - group.start <= batch_size:  # soonest: a step may be one sequence

@@ -37,7 +37,7 @@ class Whole(NamedTuple):
 def aligned(data: Prepared, ranks: Communicator) -> Prepared:
     """Return the data of this process as long as the longest sequence of all, with lengths where any has."""
     T, N = data.x.shape[:2]
-    told = gather(ranks, [T, data.lengths is not None, data.weight is not None, data.reset is not None])
+    told = gather(ranks, [T, data.lengths is not None, data.weight is not None])
     longest, short = int(told[:, 0].max()), bool(told[:, 1].any() or (told[:, 0] != told[0, 0]).any())
 
     def longer(array: Any) -> Any:
@@ -45,10 +45,11 @@ def aligned(data: Prepared, ranks: Communicator) -> Prepared:
             return array
         return np.pad(array, [(0, longest - T), *[(0, 0)] * (array.ndim - 1)])
 
-    mask = np.ones((T, N)) if data.mask is None else data.mask.astype(np.float64)
     weight = data.weight
-    if weight is None and told[:, 2].any():
-        weight = mask if data.per_step else np.ones(N)
+    if weight is None and told[:, 2].any():  # of ranks without weights, all count alike
+        weight = np.ones((T, N) if data.per_step else N)
+        if data.per_step and data.mask is not None:
+            weight[~data.mask] = 0.0
     return data._replace(
         x=longer(data.x),
         target=longer(data.target) if data.per_step else data.target,
