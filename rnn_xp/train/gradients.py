@@ -12,6 +12,7 @@ from rnn_xp.random import Rng
 from rnn_xp.train.feed.batches import Batch, Batches
 from rnn_xp.train.feed.prepare import prepare
 from rnn_xp.train.feed.validation import check_counts
+from rnn_xp.train.feed.whole import Whole
 from rnn_xp.train.feed.windows import Windows
 from rnn_xp.train.options import check_model, check_params, pair
 from rnn_xp.typing import Tree
@@ -89,7 +90,8 @@ def window_gradients(
         own = None if rng is None else rng._replace(time=batch.time)
         return Context(backend.xp, batch.valid, own, states=False, reset=batch.reset)
 
-    (group,) = Windows(Batches(data, backend, data.x.shape[1]), k1, k2).groups(None)
+    batches = Batches(data, backend, data.x.shape[1], whole=Whole.of(data, k1))
+    (group,) = Windows(batches, k1, k2).groups(None)
     found, state = [], None
     for i in range(len(group)):
         window = group.window(i)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from rnn_xp.train.feed.batches import Batch, Batches, Lot
 from rnn_xp.train.feed.division import Order
-from rnn_xp.train.feed.whole import Whole
 from rnn_xp.typing import Array, Namespace, Tree
 
 
@@ -134,12 +133,11 @@ class Group:
 
 
 class Windows:
-    """Batches whose steps are windows of them."""
+    """Batches whose steps are windows of them, and whose `whole` knows of windows of k1 steps."""
 
     def __init__(self, batches: Batches, k1: int, k2: int) -> None:
         self.batches, self.k1, self.k2 = batches, k1, k2
         self.count, self.batch_size, self.unit = batches.count, batches.batch_size, batches.unit
-        self.whole = batches.whole if batches.division.apart else Whole.of(batches.data, k1)
 
     def __len__(self) -> int:
         """Return the number of groups of batches in an epoch."""
@@ -176,7 +174,7 @@ class Windows:
 
     def _weights(self, order: Order, number: int) -> tuple[int, NDArray[np.float64]]:
         """Return the steps of a group, and the sum of the weights in each window of it."""
-        data, whole, chosen = self.batches.data, self.whole, self.batches.chosen(order, number)
+        data, whole, chosen = self.batches.data, self.batches.whole, self.batches.chosen(order, number)
         T, k1 = len(data.x), self.k1
         lengths = np.full(len(chosen), T) if whole.lengths is None else whole.lengths[chosen]
         steps = max(1, int(lengths.max()))
